@@ -1,0 +1,185 @@
+"""Data of the course: MNIST, which ships inside the package, and toy densities.
+
+MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits"
+(1998), shared under CC BY-SA 3.0.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+MNIST_FILE = Path(__file__).with_name("mnist.npz")
+
+MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+
+
+def read_arrays(path, sha256):
+    """Read the named arrays of an `.npz` file, without pickle, after checking the file's SHA-256.
+
+    Returns:
+        dict from name to array, in the order of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged: its bytes do not match the hash.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is missing from {path.parent}: reinstall gan_helpers to get it back.")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} is damaged, its checksum is not the expected one: reinstall gan_helpers.")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+@cache
+def _mnist_arrays(path):
+    arrays = read_arrays(path, MNIST_SHA256)
+    for array in arrays.values():
+        array.flags.writeable = False  # the cache hands out the same arrays to everybody
+    return arrays
+
+
+def mnist(digits=None, split="train", flat=False):
+    """MNIST images and labels, read from the package: no network, no pickle, under a second.
+
+    Args:
+        digits: keep only these digits, an int or several; None keeps all ten.
+        split: "train" (60,000 images) or "test" (10,000 images).
+        flat: give each image as 784 numbers in a row instead of a 28x28x1 array.
+
+    Returns:
+        x: float32 `(n, 28, 28, 1)`, or `(n, 784)` when flat, in [0, 1]: 0 is paper, 1 is ink.
+        y: int64 `(n,)`, the digit in each image.
+
+    Raises:
+        ValueError: a digit outside 0-9, an unknown split, or a damaged data file.
+        FileNotFoundError: the data file is missing.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f'split must be "train" or "test", not {split!r}.')
+    wanted = np.arange(10) if digits is None else np.unique(digits)
+    if wanted.size == 0 or not np.isin(wanted, np.arange(10)).all():
+        raise ValueError(f"digits must be whole numbers from 0 to 9, not {digits!r}.")
+    arrays = _mnist_arrays(MNIST_FILE)
+    x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    if wanted.size < 10:
+        keep = np.isin(y, wanted)
+        x, y = x[keep], y[keep]
+    shape = (len(x), 784) if flat else (len(x), 28, 28, 1)
+    # One pass: dividing by a float32 gives float32 without a float64 copy in between.
+    return np.divide(x, np.float32(255), dtype=np.float32).reshape(shape), y.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Die:
+    """A die with faces 1, 2, ... and a probability for each.
+
+    Raises ValueError when the probabilities are negative or do not sum to one.
+    """
+
+    probabilities: tuple = (1 / 6, 1 / 6, 1 / 6, 0.0, 1 / 6, 2 / 6)
+
+    def __post_init__(self):
+        p = np.asarray(self.probabilities, float)
+        if p.ndim != 1 or not (p >= 0).all() or not np.isclose(p.sum(), 1):
+            raise ValueError(f"the probabilities of a die must be non-negative and sum to 1, not {p.tolist()}.")
+
+    @property
+    def faces(self):
+        """The numbers on the faces, int `(k,)`."""
+        return np.arange(1, len(self.probabilities) + 1)
+
+    def sample(self, n, seed=None):
+        """Throw the die `n` times: int `(n,)`. `seed` is an int, a NumPy generator or None."""
+        return np.random.default_rng(seed).choice(self.faces, size=n, p=self.probabilities)
+
+    def log_density(self, x):
+        """Logarithm of the probability of each face in `x`; -inf for what cannot happen."""
+        x = np.asarray(x)
+        p = (x[..., None] == self.faces) @ np.asarray(self.probabilities, float)
+        with np.errstate(divide="ignore"):
+            return np.log(p)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """A mixture of round Gaussians: a density that can be sampled and computed exactly.
+
+    Args:
+        means: centres of the modes, `(k, d)`; `(k,)` means d = 1.
+        sigma: standard deviation of every mode in every direction, or `(k,)` one for each mode.
+        weights: share of each mode, `(k,)`, sums to 1; None means equal shares.
+
+    Raises:
+        ValueError: sigma is not positive, or the weights do not fit or do not sum to 1.
+    """
+
+    means: np.ndarray
+    sigma: np.ndarray | float = 1.0
+    weights: np.ndarray | None = None
+
+    def __post_init__(self):
+        means = np.asarray(self.means, float)
+        means = means[:, None] if means.ndim == 1 else means
+        sigma = np.broadcast_to(np.asarray(self.sigma, float), len(means))
+        weights = np.full(len(means), 1 / len(means)) if self.weights is None else np.asarray(self.weights, float)
+        if not (sigma > 0).all():
+            raise ValueError(f"sigma must be positive, not {self.sigma}.")
+        if weights.shape != (len(means),) or not (weights >= 0).all() or not np.isclose(weights.sum(), 1):
+            raise ValueError(f"weights must be {len(means)} non-negative numbers that sum to 1, not {self.weights}.")
+        for name, value in (("means", means), ("sigma", sigma), ("weights", weights)):
+            object.__setattr__(self, name, value)
+
+    def sample(self, n, seed=None):
+        """Draw `n` points: float32 `(n, d)`. `seed` is an int, a NumPy generator or None."""
+        rng = np.random.default_rng(seed)
+        mode = rng.choice(len(self.means), size=n, p=self.weights)
+        noise = rng.standard_normal((n, self.means.shape[1]))
+        return (self.means[mode] + self.sigma[mode, None] * noise).astype(np.float32)
+
+    def log_density(self, x):
+        """Exact log p(x) in nats for points `(..., d)`: float64 `(...)`."""
+        x = np.asarray(x, float)
+        d = self.means.shape[1]
+        if x.shape[-1:] != (d,):
+            raise ValueError(f"points must have {d} coordinates in their last axis, not shape {x.shape}.")
+        squared = ((x[..., None, :] - self.means) ** 2).sum(-1) / self.sigma**2
+        log_norm = d * np.log(self.sigma * np.sqrt(2 * np.pi))
+        with np.errstate(divide="ignore"):
+            return np.logaddexp.reduce(np.log(self.weights) - log_norm - squared / 2, axis=-1)
+
+
+def ring(modes=8, radius=1.0, sigma=0.01):
+    """Equal Gaussians on a circle, the standard test for mode collapse (VEEGAN, arXiv:1705.07761)."""
+    angle = 2 * np.pi * np.arange(modes) / modes
+    return GaussianMixture(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), sigma)
+
+
+def grid(side=5, step=2.0, sigma=0.05):
+    """`side` x `side` equal Gaussians, `step` apart, centred on the origin (VEEGAN, arXiv:1705.07761)."""
+    axis = step * (np.arange(side) - (side - 1) / 2)
+    return GaussianMixture(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), sigma)
+
+
+def moons(n, noise=0.05, seed=None):
+    """`n` points on two interleaved half circles: float32 `(n, 2)`. Its density has no closed form."""
+    from sklearn.datasets import make_moons  # slow to import; only this toy needs it
+
+    # Scikit-learn takes an int or a legacy RandomState, so draw an int from the generator.
+    state = int(np.random.default_rng(seed).integers(2**31))
+    return make_moons(n, noise=noise, random_state=state)[0].astype(np.float32)
+
+
+def spiral(n, turns=2.0, noise=0.02, seed=None):
+    """`n` points along a spiral of radius 1: float32 `(n, 2)`. Its density has no closed form."""
+    rng = np.random.default_rng(seed)
+    t = np.sqrt(rng.uniform(size=n))  # the square root spreads the points evenly along the arm
+    angle = 2 * np.pi * turns * t
+    arm = t[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return (arm + noise * rng.standard_normal((n, 2))).astype(np.float32)

@@ -1,0 +1,159 @@
+"""How good are the samples? Measures that read generated digits with a classifier of real ones.
+
+The classifier ships as weights made by `tools/train_classifier.py`, and reads more than 99 % of
+the MNIST test set correctly. It has never seen a generated image.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+from scipy import linalg
+from sklearn.neighbors import NearestNeighbors
+
+from gan_helpers.data import mnist, read_arrays
+
+CLASSIFIER_FILE = Path(__file__).parent / "pretrained" / "digit_classifier.npz"
+CLASSIFIER_SHA256 = "c893640ed54f8ec617aa112b33a14fb06f55628c75183f5098244df79ae5bd96"
+FEATURES = "features"  # name of the layer whose 128 outputs the Fréchet distance compares
+
+
+def build_classifier():
+    """The untrained digit classifier: images `(n, 28, 28, 1)` in [0, 1] to 10 logits."""
+    conv = {"padding": "same", "activation": "relu"}
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Conv2D(32, 3, **conv),
+            keras.layers.Conv2D(32, 3, strides=2, **conv),
+            keras.layers.Conv2D(64, 3, **conv),
+            keras.layers.Conv2D(64, 3, strides=2, **conv),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(128, activation="relu", name=FEATURES),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(10),
+        ],
+        name="digit_classifier",
+    )
+
+
+@cache
+def _classifier():
+    weights = read_arrays(CLASSIFIER_FILE, CLASSIFIER_SHA256)
+    network = build_classifier()
+    expected = [tuple(w.shape) for w in network.weights]
+    if [w.shape for w in weights.values()] != expected:
+        raise ValueError(f"{CLASSIFIER_FILE.name} holds the weights of another network: expected shapes {expected}.")
+    network.set_weights([w.astype(np.float32) for w in weights.values()])
+    network.trainable = False
+    return network, keras.Model(network.inputs, network.get_layer(FEATURES).output)
+
+
+def classifier():
+    """The trained digit classifier, a `keras.Model` from images to 10 logits."""
+    return _classifier()[0]
+
+
+def _checked(images):
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or len(images) == 0:
+        raise ValueError(f"images must have shape (n, 28, 28, 1), not {images.shape}.")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images must be float in [0, 1], not {images.dtype}: divide 0-255 images by 255.")
+    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"images must lie in [0, 1] without NaN, not in [{images.min():g}, {images.max():g}].")
+    return images.astype(np.float32, copy=False)
+
+
+def classify(images):
+    """Probabilities `(n, 10)` of the ten digits, for images `(n, 28, 28, 1)` in [0, 1]."""
+    logits = _classifier()[0].predict(_checked(images), batch_size=500, verbose=0)
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+
+
+def features(images):
+    """The classifier's last hidden layer, float32 `(n, 128)`, for images `(n, 28, 28, 1)` in [0, 1]."""
+    return _classifier()[1].predict(_checked(images), batch_size=500, verbose=0)
+
+
+def share_read_as(images, digit):
+    """Share of the images, in [0, 1], that the classifier reads as `digit`: an int, or `(n,)` one each."""
+    digit = np.asarray(digit)
+    if not np.isin(digit, np.arange(10)).all() or digit.shape not in ((), (len(images),)):
+        raise ValueError(f"digit must be a whole number from 0 to 9, or one for each of the {len(images)} images.")
+    return float((classify(images).argmax(axis=1) == digit).mean())
+
+
+def frechet_distance(a, b):
+    """Fréchet distance between Gaussians fitted to two clouds of points. M. Heusel et al., arXiv:1706.08500.
+
+    |m_a - m_b|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)), with mean m and covariance C of each cloud.
+
+    Args:
+        a, b: `(n, d)` and `(m, d)`, at least two points each.
+
+    Raises:
+        ValueError: other shapes, or values that are not finite.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"both clouds need shape (n, d) with n > 1 and the same d, not {a.shape} and {b.shape}.")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("the points contain NaN or infinity: every coordinate must be a finite number.")
+    roots = []  # upper triangular R with R^T R = C, so that C itself is never squared or inverted
+    for cloud in (a, b):
+        centred = (cloud - cloud.mean(axis=0)) / np.sqrt(len(cloud) - 1)
+        roots.append(linalg.qr(centred, mode="r")[0][: a.shape[1]])
+    root_a, root_b = roots
+    # trace((C_a C_b)^(1/2)) is the sum of the singular values of R_a R_b^T.
+    cross = linalg.svdvals(root_a @ root_b.T).sum()
+    spread = (root_a**2).sum() + (root_b**2).sum() - 2 * cross
+    return float(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() + max(spread, 0.0))
+
+
+@cache
+def _reference(digits, n):
+    """Features of the test images of `digits`, and the distance of `n` training images to them."""
+    held_out = features(mnist(digits, "test")[0])
+    x = mnist(digits)[0]
+    chosen = np.random.default_rng(0).permutation(len(x))[:n]
+    return held_out, frechet_distance(features(x[chosen]), held_out)
+
+
+def frechet_to_digits(images, digits=None):
+    """Fréchet distance of images to held-out real digits, on the classifier's features.
+
+    Args:
+        images: `(n, 28, 28, 1)` in [0, 1]; n of 5,000 or more keeps the distance's own error small.
+        digits: the digits to compare with, an int or several; None means all ten.
+
+    Returns:
+        distance: to the test images of these digits; 0 would be identical Gaussians.
+        floor: the same for n real training images (all of them if there are fewer): the
+            value that a perfect generator would get.
+    """
+    key = tuple(np.unique(np.arange(10) if digits is None else digits).tolist())
+    held_out, floor = _reference(key, len(images))
+    return frechet_distance(features(images), held_out), floor
+
+
+def nearest_neighbours(images, pool):
+    """For each image its nearest image of `pool`, by Euclidean distance of the pixels.
+
+    Args:
+        images: `(n, ...)`.
+        pool: `(m, ...)`, images of the same shape.
+
+    Returns:
+        distance: float `(n,)`.
+        index: int `(n,)`, places in `pool`.
+    """
+    images, pool = np.asarray(images), np.asarray(pool)
+    if images.shape[1:] != pool.shape[1:]:
+        raise ValueError(f"images and pool must have the same shape, not {images.shape[1:]} and {pool.shape[1:]}.")
+    # Brute force: in 784 dimensions a search tree saves nothing.
+    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(pool.reshape(len(pool), -1))
+    distance, index = search.kneighbors(images.reshape(len(images), -1))
+    return distance[:, 0], index[:, 0]

@@ -1,0 +1,189 @@
+"""The generative adversarial network. I. Goodfellow et al., arXiv:1406.2661, algorithm 1."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_helpers import losses
+from gan_helpers.models.training import AdversarialModel, check_data, check_logits, last_activation
+
+
+@keras.saving.register_keras_serializable(package="gan_helpers")
+class GAN(AdversarialModel):
+    """A generator and a discriminator that learn from each other.
+
+    Args:
+        generator: `keras.Model` from codes z `(n, latent_dim)` to samples `(n, ...)`.
+        discriminator: `keras.Model` from such samples to logits `(n, 1)`.
+        ema: decay of the moving average of the generator's weights, such as 0.999; None for none.
+            Samples then come from the average, which wanders less than the weights of any one
+            step (Y. Yazıcı et al., arXiv:1806.04498).
+        seed: int; fixes the batches and the noise of training.
+
+    Raises:
+        ValueError: the generator's output does not fit the discriminator, or the discriminator
+            does not end in one logit.
+    """
+
+    loss_names = ("d_loss", "g_loss")
+
+    def __init__(self, generator, discriminator, ema=None, seed=0, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        if len(generator.input_shape) != 2:
+            raise ValueError(f"the generator must take codes of shape (n, latent_dim), not {generator.input_shape}.")
+        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+            raise ValueError(
+                f"the generator makes samples of shape {generator.output_shape[1:]}, "
+                f"but the discriminator takes {discriminator.input_shape[1:]}."
+            )
+        check_logits(discriminator)
+        if ema is not None and not 0 < ema < 1:
+            raise ValueError(f"ema must lie between 0 and 1, such as 0.999, or be None, not {ema}.")
+        self.generator, self.discriminator, self.ema = generator, discriminator, ema
+        self.networks = [generator, discriminator]
+        self.latent_dim = generator.input_shape[1]
+        self.averaged_generator = generator
+        if ema is not None:
+            self.averaged_generator = keras.models.clone_model(generator)
+            self.averaged_generator.set_weights(generator.get_weights())
+        self.built = True  # the networks came built, so there is nothing left that saving could miss
+
+    def compile(
+        self, d_optimizer, g_optimizer, loss=losses.non_saturating, r1=0.0, r2=0.0, gradient_penalty=0.0, d_steps=1
+    ):
+        """Choose how the two networks learn.
+
+        Args:
+            d_optimizer, g_optimizer: two separate Keras optimizers.
+            loss: a game of `gan_helpers.losses`: a function of the logits of a real and of a
+                generated batch that returns the two losses.
+            r1, r2: weights (gamma) of the penalties on D's slope at real and at generated samples.
+            gradient_penalty: weight (lambda) of WGAN-GP's penalty; the paper uses 10.
+            d_steps: k, steps of the discriminator for each step of the generator.
+        """
+        if d_optimizer is g_optimizer:
+            raise ValueError("the two networks need two separate optimizers, because each remembers its own slopes.")
+        if int(d_steps) != d_steps or d_steps < 1:
+            raise ValueError(f"d_steps must be a positive whole number, not {d_steps}.")
+        super().compile(optimizer=g_optimizer)  # callbacks that ask for "the" optimizer get G's
+        self.d_optimizer, self.g_optimizer, self.d_steps = d_optimizer, g_optimizer, d_steps
+        self.adversarial_loss, self.r1, self.r2, self.gradient_penalty = loss, r1, r2, gradient_penalty
+        d_optimizer.build(self.discriminator.trainable_variables)
+        g_optimizer.build(self.generator.trainable_variables)
+        self.batches_per_step = d_steps
+        self.set_optimizers([d_optimizer, g_optimizer])
+
+    def check_data(self, x):
+        """Return `x` as float32, or raise ValueError: its shape and range must be those of G's samples."""
+        return check_data(x, self.generator.output_shape[1:], last_activation(self.generator))
+
+    # --- the algorithm
+
+    def train_step(self, x):
+        """One round of algorithm 1: `d_steps` steps of the discriminator, then one of the generator.
+
+        `x` holds a batch for each of the discriminator's steps, one after the other.
+        """
+        for batch in tf.split(x, self.d_steps):
+            d_loss = self.discriminator_step(batch)
+        g_loss = self.generator_step(batch)
+        self.update_average()
+        return {"d_loss": d_loss, "g_loss": g_loss}
+
+    def discriminator_step(self, x):
+        """Tell real `x` from generated samples a little better. Returns D's loss, without penalties."""
+        x_fake = self.generator(self.draw_z(len(x)), training=True)
+        with tf.GradientTape() as tape:
+            real = self.discriminator(x, training=True)
+            fake = self.discriminator(x_fake, training=True)
+            d_loss, _ = self.adversarial_loss(real, fake)
+            total = d_loss + self.penalty(x, x_fake)
+        self.minimise(total, tape, self.d_optimizer, self.discriminator)
+        return d_loss
+
+    def generator_step(self, x):
+        """Fool the discriminator a little better. Only relativistic games look at the real `x` here."""
+        z = self.draw_z(len(x))
+        with tf.GradientTape() as tape:
+            real = self.discriminator(x, training=True)
+            fake = self.discriminator(self.generator(z, training=True), training=True)
+            _, g_loss = self.adversarial_loss(real, fake)
+        # The slopes run through D, but only G's weights move.
+        self.minimise(g_loss, tape, self.g_optimizer, self.generator)
+        return g_loss
+
+    def penalty(self, x, x_fake):
+        """What is added to D's loss so that its slopes stay gentle. A weight of zero costs no time."""
+        total = 0.0
+        if self.r1:
+            total += self.r1 * losses.zero_centred_penalty(self.discriminator, x)
+        if self.r2:
+            total += self.r2 * losses.zero_centred_penalty(self.discriminator, x_fake)
+        if self.gradient_penalty:
+            share = tf.random.stateless_uniform([len(x)], self.draw_seed())
+            total += self.gradient_penalty * losses.gradient_penalty(self.discriminator, x, x_fake, share)
+        return total
+
+    def update_average(self):
+        """Move the averaged generator a little towards the present one."""
+        if self.ema is None:
+            return
+        # Early on the average looks back over a tenth of the training so far, not over the
+        # untrained weights it began with.
+        t = tf.cast(self.step.value, tf.float32)
+        decay = tf.minimum(self.ema, (1 + t) / (10 + t))
+        for average, weight in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
+            average.assign(decay * average + (1 - decay) * weight)
+
+    def draw_z(self, n):
+        """Fresh codes z ~ N(0, 1), `(n, latent_dim)`, for a training step."""
+        return tf.random.stateless_normal([n, self.latent_dim], self.draw_seed())
+
+    # --- use
+
+    def generate(self, n=None, seed=None, z=None):
+        """New samples, from the averaged generator if there is one.
+
+        Args:
+            n: how many.
+            seed: int; the same seed gives the same codes. None draws from NumPy's global generator.
+            z: codes `(n, latent_dim)` to use instead of random ones.
+
+        Returns:
+            float32 array `(n, ...)` in the range of the generator's last activation.
+        """
+        if z is None:
+            if n is None or int(n) != n or n < 1:
+                raise ValueError(f"n must be a positive whole number, not {n}.")
+            random = np.random if seed is None else np.random.default_rng(seed)
+            z = random.standard_normal((int(n), self.latent_dim))
+        z = np.asarray(z, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or not np.isfinite(z).all():
+            raise ValueError(f"z must be finite numbers of shape (n, {self.latent_dim}), not {z.shape}.")
+        return self.averaged_generator.predict(z, batch_size=500, verbose=0)
+
+    def call(self, z, training=False):
+        """Samples for codes `z`, as a tensor."""
+        return self.averaged_generator(z, training=training)
+
+    def get_config(self):
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        networks = {name: keras.saving.serialize_keras_object(network) for name, network in networks.items()}
+        return {**networks, "ema": self.ema, "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        for name in ("generator", "discriminator"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+    def get_compile_config(self):
+        optimizers = {"d_optimizer": self.d_optimizer, "g_optimizer": self.g_optimizer}
+        optimizers = {name: keras.saving.serialize_keras_object(o) for name, o in optimizers.items()}
+        numbers = {name: getattr(self, name) for name in ("r1", "r2", "gradient_penalty", "d_steps")}
+        return {**optimizers, **numbers, "loss": self.adversarial_loss.__name__}
+
+    def compile_from_config(self, config):
+        for name in ("d_optimizer", "g_optimizer"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        self.compile(**{**config, "loss": getattr(losses, config["loss"])})

@@ -1,0 +1,197 @@
+"""Figures of the course. Real is always blue, generated always orange, D's belief runs between them.
+
+The functions take arrays and callables and know no model. Those that draw into axes take `ax=None`,
+make a figure when it is None, and return the axes.
+"""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from PIL import Image
+
+# Two colours of the Okabe-Ito palette, told apart by every kind of colour vision.
+REAL, FAKE, NEUTRAL = "#0072B2", "#D55E00", "#555555"
+# D = 0 "generated" is orange, D = 1 "real" is blue, D = 1/2 "cannot tell" is white.
+BELIEF = LinearSegmentedColormap.from_list("belief", [FAKE, "white", REAL])
+# Further lines in one figure: the rest of the palette.
+OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+
+
+def use_style():
+    """Set matplotlib's defaults to the look of the course: large type, light frame, white ground."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (8, 4),
+            "figure.dpi": 80,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 13,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=[REAL, FAKE, *OTHERS]),
+            "lines.linewidth": 2,
+            "legend.frameon": False,
+            "animation.embed_limit": 30,
+        }
+    )
+
+
+def tile(images, columns=8, gap=1, scale=1):
+    """Lay images out in rows: uint8 array `(height, width)`, or `(height, width, 3)` for colour.
+
+    Args:
+        images: float `(n, h, w)`, `(n, h, w, 1)` or `(n, h, w, 3)` in [0, 1]; values outside are clipped.
+        columns: images in a row.
+        gap: pixels between images.
+        scale: whole number, how many screen pixels make one image pixel.
+
+    Raises:
+        ValueError: the shape is none of these, there is no image, or a value is NaN.
+    """
+    images = np.asarray(images, np.float32)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0:
+        raise ValueError(f"images must have shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), not {images.shape}.")
+    if not np.isfinite(images).all():
+        raise ValueError("the images contain NaN or infinity: every pixel must be a number in [0, 1].")
+    n, h, w, channels = images.shape
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    sheet = np.full((rows * columns, h + gap, w + gap, channels), 0.5, np.float32)
+    sheet[:n, :h, :w] = np.clip(images, 0, 1)
+    sheet[n:] = 1.0
+    sheet = sheet.reshape(rows, columns, h + gap, w + gap, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * (h + gap), columns * (w + gap), channels)[: -gap or None, : -gap or None]
+    sheet = np.rint(sheet * 255).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    return sheet[..., 0] if channels == 1 else sheet
+
+
+def png(images, columns=8, gap=1, scale=3):
+    """The sheet of `tile` as the bytes of a PNG file, quick enough for a slider."""
+    buffer = io.BytesIO()
+    Image.fromarray(tile(images, columns, gap, scale)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def figure_png(figure):
+    """A matplotlib figure as the bytes of a PNG file; the figure is closed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def image_grid(images, columns=8, title=None, colour=NEUTRAL, ax=None):
+    """Draw images in rows; `colour` (REAL or FAKE) tints title and frame. Returns the axes."""
+    sheet = tile(images, columns)
+    if ax is None:
+        width = min(10, 0.9 * min(columns, len(images)))
+        ax = plt.figure(figsize=(width, width * sheet.shape[0] / sheet.shape[1] + (0.4 if title else 0))).gca()
+    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(visible=True, color=colour, linewidth=2)
+    if title:
+        ax.set_title(title, color=colour)
+    return ax
+
+
+def loss_curves(steps, curves, ax=None):
+    """Losses over training steps.
+
+    Args:
+        steps: int `(t,)`.
+        curves: dict from label to values `(t,)`; "discriminator" and "generator" get fixed styles.
+    """
+    ax = ax or plt.figure().gca()
+    styles = {"discriminator": {"color": REAL}, "generator": {"color": FAKE, "linestyle": "--"}}
+    for label, values in curves.items():
+        ax.plot(steps, values, label=label, **styles.get(label, {}))
+    ax.set(xlabel="training step", ylabel="loss")
+    ax.legend()
+    return ax
+
+
+def densities(x, real=None, fake=None, belief=None, ax=None):
+    """One-dimensional densities over the points `x` `(t,)`, with D's belief on the right-hand axis.
+
+    `real`, `fake` and `belief` are values `(t,)`; what is None is left out.
+    """
+    ax = ax or plt.figure().gca()
+    if real is not None:
+        ax.fill_between(x, real, color=REAL, alpha=0.2)
+        ax.plot(x, real, color=REAL, label=r"real, $p_{data}$")
+    if fake is not None:
+        ax.plot(x, fake, color=FAKE, linestyle="--", label=r"generated, $p_{model}$")
+    ax.set(xlabel="x", ylabel="density", ylim=(0, None))
+    ax.legend(loc="upper left")
+    if belief is not None:
+        right = ax.twinx()
+        right.plot(x, belief, color=NEUTRAL, linestyle=":")
+        right.set(ylabel="D(x), belief that x is real", ylim=(0, 1))
+    return ax
+
+
+def belief_map(belief, extent, resolution=100, ax=None):
+    """Colour the plane by D's belief: `belief` maps points `(n, 2)` to probabilities `(n,)`.
+
+    `extent` is (left, right, bottom, top).
+    """
+    ax = ax or plt.figure(figsize=(5.5, 5)).gca()
+    xs = np.linspace(*extent[:2], resolution)
+    ys = np.linspace(*extent[2:], resolution)
+    points = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
+    values = np.asarray(belief(points)).reshape(resolution, resolution)
+    image = ax.imshow(values, cmap=BELIEF, vmin=0, vmax=1, origin="lower", extent=extent, aspect="auto")
+    ax.figure.colorbar(image, ax=ax, label="belief that a point is real")
+    return ax
+
+
+def points(real=None, fake=None, ax=None):
+    """Two clouds of points `(n, 2)`: real as blue dots, generated as orange crosses."""
+    ax = ax or plt.figure(figsize=(5, 5)).gca()
+    if real is not None:
+        ax.scatter(*np.asarray(real).T, s=12, color=REAL, alpha=0.6, label="real", linewidths=0)
+    if fake is not None:
+        ax.scatter(*np.asarray(fake).T, s=18, color=FAKE, marker="x", linewidths=1, label="generated")
+    ax.set(xlabel="$x_1$", ylabel="$x_2$")
+    ax.legend()
+    return ax
+
+
+def block_diagram(blocks, arrows, size=(9, 2.6), ax=None):
+    """Boxes joined by arrows, for pictures of networks and of how they are wired.
+
+    Args:
+        blocks: dict from name to `(x, y, text)` or `(x, y, text, colour)`; boxes sit on a grid whose
+            step is one box. A text without colour gets a grey box.
+        arrows: list of `(from, to)` or `(from, to, label)`, names of blocks.
+        size: inches, when a figure has to be made.
+
+    Raises:
+        ValueError: an arrow names a block that does not exist.
+    """
+    ax = ax or plt.figure(figsize=size).gca()
+    width, height = 0.68, 0.56
+    for x, y, text, *colour in blocks.values():
+        edge = colour[0] if colour else NEUTRAL
+        box = plt.Rectangle((x - width / 2, y - height / 2), width, height, facecolor="white", edgecolor=edge, lw=2.5)
+        ax.add_patch(box)
+        ax.text(x, y, text, ha="center", va="center", color="black", fontsize=12)
+    for start, end, *label in arrows:
+        if start not in blocks or end not in blocks:
+            raise ValueError(f"the arrow {start} -> {end} needs two of the blocks {', '.join(blocks)}.")
+        a, b = np.array(blocks[start][:2], float), np.array(blocks[end][:2], float)
+        step = b - a
+        # Leave each box at its edge: shrink the line by the half box it would cross.
+        reach = min(width / 2 / abs(step[0]) if step[0] else np.inf, height / 2 / abs(step[1]) if step[1] else np.inf)
+        a, b = a + step * reach, b - step * reach
+        ax.annotate("", b, a, arrowprops={"arrowstyle": "-|>", "lw": 1.8, "color": NEUTRAL, "shrinkA": 0, "shrinkB": 2})
+        if label:
+            ax.text(*((a + b) / 2 + (0, 0.06)), label[0], ha="center", va="bottom", fontsize=11)
+    xs, ys = zip(*(block[:2] for block in blocks.values()), strict=True)
+    ax.set(xlim=(min(xs) - 0.5, max(xs) + 0.5), ylim=(min(ys) - 0.45, max(ys) + 0.45))
+    ax.set_axis_off()
+    return ax

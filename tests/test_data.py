@@ -1,0 +1,160 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import multivariate_normal
+
+from gan_helpers import data
+
+
+def test_mnist_is_complete_and_scaled():
+    x, y = data.mnist()
+    assert x.shape == (60000, 28, 28, 1) and x.dtype == np.float32 and y.shape == (60000,)
+    assert x.min() == 0 and x.max() == 1
+    assert x.mean() == pytest.approx(0.13066, abs=1e-5) and x.std() == pytest.approx(0.30811, abs=1e-5)
+    assert np.bincount(y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_mnist_arrays_have_the_published_hashes():
+    import hashlib
+
+    arrays = data.read_arrays(data.MNIST_FILE, data.MNIST_SHA256)
+    published = {
+        "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+        "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    }
+    assert {name: hashlib.sha256(a.tobytes()).hexdigest() for name, a in arrays.items()} == published
+
+
+def test_mnist_subsets_and_shapes():
+    x, y = data.mnist(2)
+    assert len(x) == 5958 and set(y) == {2}
+    x, y = data.mnist([3, 7], split="test", flat=True)
+    assert x.shape == (1010 + 1028, 784) and set(y) == {3, 7}
+    image, _ = data.mnist(2, "test")
+    row, _ = data.mnist(2, "test", flat=True)
+    assert np.array_equal(image.reshape(-1, 784), row)
+
+
+def test_readers_may_write_into_what_they_get():
+    x, y = data.mnist(2, "test")
+    x[:] = 0
+    y[:] = 0
+    assert data.mnist(2, "test")[0].max() == 1 and set(data.mnist(2, "test")[1]) == {2}
+
+
+@pytest.mark.parametrize("digits", [10, -1, [2, 11], 2.5, [], "two", [None]])
+def test_digits_outside_0_to_9_are_refused(digits):
+    with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
+        data.mnist(digits)
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(ValueError, match='"train" or "test"'):
+        data.mnist(split="validation")
+
+
+def test_missing_file_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "MNIST_FILE", tmp_path / "mnist.npz")
+    with pytest.raises(FileNotFoundError, match=r"mnist.npz is missing .* reinstall"):
+        data.mnist(2)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "text"])
+def test_damaged_file_says_so(monkeypatch, tmp_path, damage):
+    content = bytearray(data.MNIST_FILE.read_bytes())
+    if damage == "flip":
+        content[5_000_000] ^= 1
+    damaged = {"cut": content[:1000], "flip": content, "text": b"no such page"}[damage]
+    path = tmp_path / "mnist.npz"
+    path.write_bytes(damaged)
+    monkeypatch.setattr(data, "MNIST_FILE", path)
+    with pytest.raises(ValueError, match=r"mnist.npz is damaged.*reinstall"):
+        data.mnist(2)
+
+
+def test_loading_is_quick_and_does_not_import_tensorflow():
+    code = (
+        "import time, sys; from gan_helpers import data, plotting; start = time.perf_counter();"
+        "data.mnist(); print(time.perf_counter() - start, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    seconds, tensorflow, keras = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert (tensorflow, keras) == ("False", "False")
+    assert float(seconds) < 1
+
+
+def test_die():
+    die = data.Die()
+    assert die.sample(60000, seed=0).tolist() == die.sample(60000, seed=0).tolist()
+    share = np.bincount(die.sample(60000, seed=0), minlength=7)[1:] / 60000
+    assert np.allclose(share, [1 / 6, 1 / 6, 1 / 6, 0, 1 / 6, 2 / 6], atol=0.01) and share[3] == 0
+    assert np.allclose(np.exp(die.log_density([1, 4, 6, 7])), [1 / 6, 0, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("p", [(0.5, 0.6), (-0.5, 1.5), (np.nan, 1.0), 1.0])
+def test_die_refuses_what_is_no_distribution(p):
+    with pytest.raises(ValueError, match="non-negative and sum to 1"):
+        data.Die(p)
+
+
+def test_mixture_density_is_exact():
+    mixture = data.GaussianMixture([-1, 2], sigma=[0.3, 1.0], weights=[0.3, 0.7])
+    total, _ = quad(lambda t: np.exp(mixture.log_density([t])), -10, 12, points=[-1, 2])
+    assert total == pytest.approx(1, abs=1e-6)
+    plane = data.GaussianMixture([[0, 0], [3, 1]], sigma=0.5, weights=[0.25, 0.75])
+    at = np.array([[0.1, 0.2], [2.0, 1.0]])
+    parts = [multivariate_normal(m, 0.25 * np.eye(2)).pdf(at) for m in plane.means]
+    assert np.allclose(np.exp(plane.log_density(at)), 0.25 * parts[0] + 0.75 * parts[1])
+
+
+def test_mixture_samples_follow_the_density():
+    mixture = data.GaussianMixture([-1, 2], sigma=[0.3, 1.0], weights=[0.3, 0.7])
+    x = mixture.sample(100_000, seed=0)
+    assert x.shape == (100_000, 1) and x.dtype == np.float32
+    assert x.mean() == pytest.approx(1.1, abs=0.02)
+    assert x.var() == pytest.approx(0.3 * (0.09 + 1) + 0.7 * (1 + 4) - 1.1**2, rel=0.02)
+
+
+def test_mixture_errors():
+    with pytest.raises(ValueError, match="sigma must be positive"):
+        data.GaussianMixture([0.0], sigma=0)
+    with pytest.raises(ValueError, match="weights must be 2"):
+        data.GaussianMixture([0.0, 1.0], weights=[0.5, 0.6])
+    with pytest.raises(ValueError, match="2 coordinates"):
+        data.ring().log_density(np.zeros((3, 3)))
+
+
+def test_ring_and_grid_are_those_of_the_papers():
+    ring, grid = data.ring(), data.grid()
+    assert ring.means.shape == (8, 2) and np.allclose(np.linalg.norm(ring.means, axis=1), 1)
+    assert grid.means.shape == (25, 2) and set(grid.means.ravel()) == {-4, -2, 0, 2, 4}
+    for target in (ring, grid):
+        x = target.sample(20_000, seed=0)
+        distance = np.linalg.norm(x[:, None] - target.means, axis=2)
+        assert np.mean(distance.min(axis=1) < 3 * target.sigma[0]) == pytest.approx(0.9889, abs=0.003)
+        assert np.allclose(np.bincount(distance.argmin(axis=1)) / 20_000, target.weights, atol=0.01)
+
+
+@pytest.mark.parametrize("cloud", [data.moons, data.spiral])
+def test_clouds_are_repeatable(cloud):
+    x = cloud(500, seed=3)
+    assert x.shape == (500, 2) and x.dtype == np.float32 and np.isfinite(x).all()
+    assert np.array_equal(x, cloud(500, seed=3)) and not np.array_equal(x, cloud(500, seed=4))
+
+
+def test_spiral_lies_on_its_arm():
+    x = data.spiral(1000, turns=2, noise=0, seed=0)
+    radius, angle = np.linalg.norm(x, axis=1), np.arctan2(x[:, 1], x[:, 0])
+    assert np.allclose(np.cos(4 * np.pi * radius - angle), 1, atol=1e-5)
+
+
+def test_second_read_comes_from_memory():
+    data.mnist(2)
+    start = time.perf_counter()
+    data.mnist(2)
+    assert time.perf_counter() - start < 0.3
