@@ -134,9 +134,10 @@ def frechet_to_digits(images, digits=None):
         floor: the same for n real training images (all of them if there are fewer): the
             value that a perfect generator would get.
     """
+    made = features(images)
     key = tuple(np.unique(np.arange(10) if digits is None else digits).tolist())
     held_out, floor = _reference(key, len(images))
-    return frechet_distance(features(images), held_out), floor
+    return frechet_distance(made, held_out), floor
 
 
 def nearest_neighbours(images, pool):

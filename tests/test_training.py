@@ -355,7 +355,7 @@ def test_compile_errors():
         (2 * X - 1, r"must lie in \[0, 1\].*not in \[-1, 1\]"),
         (np.where(X > 0.99, np.nan, X), "NaN or infinity"),
         (X[:50], "batch_size 100 is larger than the data: there are only 50 rows"),
-        (X[:0], "batch_size 100 is larger than the data"),
+        (X[:0], "there are no data"),
     ],
 )
 def test_data_that_do_not_fit(x, sentence):

@@ -4,11 +4,13 @@
     python tools/notebooks.py seeds notebooks/05_gan_mnist.ipynb 5
     python tools/notebooks.py address https://github.com/someone/gan-course
 
-`run` executes from top to bottom and writes the notebook back without widget state, timings and
-warnings. `seeds` runs copies with SEED = 0, 1, ... and prints what each leaves in `scores`.
-`address` writes the address to pyproject.toml, every badge and every setup cell.
+`run` executes from top to bottom, writes the notebook back without widget state, timings and
+warnings, and puts its picture for the README into docs/. `seeds` runs copies with SEED = 0, 1, ...
+and prints what each leaves in `scores`. `address` writes the address to pyproject.toml, every
+badge and every setup cell.
 """
 
+import base64
 import re
 import sys
 import time
@@ -66,11 +68,21 @@ def _is_front_end_only(output):
     return is_widget or output.get("name") == "stderr"
 
 
+def save_picture(notebook, name):
+    """The figure of the cell tagged `readme-picture` goes to docs/, for the README's table."""
+    for cell in notebook.cells:
+        if "readme-picture" in cell.metadata.get("tags", []):
+            figure = next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+            (ROOT / "docs").mkdir(exist_ok=True)
+            (ROOT / "docs" / f"{name}.png").write_bytes(base64.b64decode(figure))
+
+
 def run(paths):
     for path in map(Path, paths) if paths else all_notebooks():
         notebook = nbformat.read(path, as_version=4)
         seconds = execute(notebook)
         nbformat.write(clean(notebook), path)
+        save_picture(notebook, path.stem)
         print(f"{path.name}: {seconds:.0f} s", flush=True)
 
 

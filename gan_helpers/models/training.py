@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-CALL_SECONDS = 0.2  # how long one compiled call may take: the wait before an interrupt is served
+CALL_SECONDS = 0.25  # how long one compiled call may take: the wait before an interrupt is served
 SNAPSHOT_SECONDS = 1.0  # how often the last good state is copied, in case a loss becomes NaN
 
 
@@ -61,12 +61,15 @@ def check_data(x, shape, activation):
     if np.isfinite(high) and not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"the data must be float in [{low}, {high}], not {x.dtype}: divide 0-255 images by 255.")
     x = x.astype(np.float32, copy=False)
-    if not np.isfinite(x).all():
+    if len(x) == 0:
+        raise ValueError("there are no data: at least one row is needed.")
+    smallest, largest = x.min(), x.max()  # both are NaN if anything is
+    if not np.isfinite(smallest + largest):
         raise ValueError("the data contain NaN or infinity: every value must be a finite number.")
-    if len(x) and (x.min() < low or x.max() > high):
+    if smallest < low or largest > high:
         raise ValueError(
             f"the data must lie in [{low}, {high}], the range of the generator's {activation}, "
-            f"not in [{x.min():g}, {x.max():g}]."
+            f"not in [{smallest:g}, {largest:g}]."
         )
     return x
 

@@ -1,0 +1,154 @@
+"""Training steps per second: the classic Keras loop, `fit` with Keras' defaults, and the course's own `fit`.
+
+    python benchmarks/throughput.py [rounds]
+
+Every round times all three one after the other, so that a machine whose speed drifts slows all of
+them; the table shows medians over the rounds and the ratios within the rounds. One step is one
+update of the discriminator and one of the generator, in each of the three.
+"""
+
+import os
+import statistics
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from gan_helpers import data, losses
+from gan_helpers.models.gan import GAN
+
+
+def dense_pair():
+    """The reference networks of notebook 05."""
+    generator = keras.Sequential(
+        [
+            keras.Input((100,)),
+            layers.Dense(256, activation="relu"),
+            layers.Dense(784, activation="sigmoid"),
+            layers.Reshape((28, 28, 1)),
+        ]
+    )
+    discriminator = [layers.Flatten(), layers.Dense(256, activation="relu"), layers.Dense(1)]
+    return generator, keras.Sequential([keras.Input((28, 28, 1)), *discriminator])
+
+
+def conv_pair():
+    """A small DCGAN: 64 and 32 channels, batch normalisation in G, layer normalisation in D."""
+    generator = keras.Sequential(
+        [
+            keras.Input((100,)),
+            layers.Dense(7 * 7 * 64),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Reshape((7, 7, 64)),
+            layers.Conv2DTranspose(32, 4, 2, "same"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2DTranspose(1, 4, 2, "same", activation="sigmoid"),
+        ]
+    )
+    discriminator = [
+        layers.Conv2D(32, 4, 2, "same"),
+        layers.LeakyReLU(0.2),
+        layers.Conv2D(64, 4, 2, "same"),
+        layers.LayerNormalization(),
+        layers.LeakyReLU(0.2),
+        layers.Flatten(),
+        layers.Dense(1),
+    ]
+    return generator, keras.Sequential([keras.Input((28, 28, 1)), *discriminator])
+
+
+def adams():
+    return keras.optimizers.Adam(1e-4), keras.optimizers.Adam(2e-4)
+
+
+def classic(pair, x, batch):
+    """`predict` and `train_on_batch`, as most tutorials print it (D does not even learn: notebook 05)."""
+    generator, discriminator = pair()
+    d_optimizer, g_optimizer = adams()
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    discriminator.compile(d_optimizer, loss)
+    # A step before the flag is set, so that D's updates are really done and timed.
+    discriminator.train_on_batch(x[:batch], np.ones((batch, 1)))
+    discriminator.trainable = False
+    combined = keras.Sequential([generator, discriminator])
+    combined.compile(g_optimizer, loss)
+    ones, zeros = np.ones((batch, 1)), np.zeros((batch, 1))
+
+    def run(steps):
+        for _ in range(steps):
+            z = np.random.standard_normal((batch, 100))
+            discriminator.train_on_batch(x[np.random.randint(len(x), size=batch)], ones)
+            discriminator.train_on_batch(generator.predict(z, verbose=0), zeros)
+            combined.train_on_batch(z, ones)
+
+    return run
+
+
+class DefaultGAN(keras.Model):
+    """The same two updates as a `train_step` under Keras' own `fit`, nothing tuned."""
+
+    def __init__(self, generator, discriminator):
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+        self.d_optimizer, self.g_optimizer = adams()
+
+    def train_step(self, x):
+        n = tf.shape(x)[0]
+        with tf.GradientTape() as tape:
+            fake = self.discriminator(self.generator(tf.random.normal((n, 100)), training=True), training=True)
+            d_loss, _ = losses.non_saturating(self.discriminator(x, training=True), fake)
+        weights = self.discriminator.trainable_variables
+        self.d_optimizer.apply(tape.gradient(d_loss, weights), weights)
+        with tf.GradientTape() as tape:
+            fake = self.discriminator(self.generator(tf.random.normal((n, 100)), training=True), training=True)
+            _, g_loss = losses.non_saturating(fake, fake)
+        weights = self.generator.trainable_variables
+        self.g_optimizer.apply(tape.gradient(g_loss, weights), weights)
+        return {"d_loss": d_loss, "g_loss": g_loss}
+
+
+def default(pair, x, batch):
+    model = DefaultGAN(*pair())
+    model.compile()
+    x = x[: len(x) // batch * batch]
+    return lambda steps: model.fit(x, batch_size=batch, epochs=steps * batch // len(x), verbose=0)
+
+
+def ours(pair, x, batch):
+    model = GAN(*pair())
+    model.compile(*adams())
+    return lambda steps: model.fit(x, steps=steps, batch_size=batch)
+
+
+def measure(name, pair, batch, steps, rounds):
+    x, _ = data.mnist(2)
+    per_epoch = len(x) // batch  # Keras counts in epochs, so everybody's steps are whole epochs where it matters
+    steps = {"classic": steps["classic"], **{key: steps[key] * per_epoch for key in ("default", "ours")}}
+    runs = {make.__name__: make(pair, x, batch) for make in (classic, default, ours)}
+    speeds = {key: [] for key in runs}
+    for key, run in runs.items():
+        run(steps[key])  # traces, compiles and warms up
+    for _ in range(rounds):
+        for key, run in runs.items():
+            start = time.perf_counter()
+            run(steps[key])
+            speeds[key].append(steps[key] / (time.perf_counter() - start))
+    print(f"\n{name}, batch {batch}, {rounds} rounds: steps per second, median (lowest to highest)")
+    for key, values in speeds.items():
+        ratio = statistics.median(o / v for o, v in zip(speeds["ours"], values, strict=True))
+        line = f"  {key:<8} {statistics.median(values):7.1f}  ({min(values):.1f} to {max(values):.1f})"
+        print(line + ("" if key == "ours" else f"   ours is {ratio:.2f} times as fast"), flush=True)
+
+
+if __name__ == "__main__":
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    keras.utils.set_random_seed(0)
+    measure("dense", dense_pair, 100, {"classic": 20, "default": 6, "ours": 15}, rounds)
+    measure("convolutions", conv_pair, 64, {"classic": 20, "default": 1, "ours": 1}, rounds)

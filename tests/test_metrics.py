@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from gan_helpers import data, metrics
+
+
+def test_classifier_reads_99_percent_of_the_test_set():
+    x, y = data.mnist(split="test")
+    probabilities = metrics.classify(x)
+    assert probabilities.shape == (10000, 10) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (probabilities.argmax(axis=1) == y).mean() >= 0.99
+    assert metrics.share_read_as(x, y) == (probabilities.argmax(axis=1) == y).mean()
+
+
+def test_share_read_as():
+    x, y = data.mnist([2, 7], "test")
+    assert metrics.share_read_as(x, 2) == pytest.approx(np.mean(y == 2), abs=0.01)
+    for wrong in (10, -1, 2.5, [2, 7]):
+        with pytest.raises(ValueError, match="whole number from 0 to 9"):
+            metrics.share_read_as(x, wrong)
+
+
+def test_frechet_distance_by_hand():
+    # Two clouds on a line each: means 0 and 3, variances 1 and 4, so 9 + 1 + 4 - 2 * 2 = 10.
+    a, b = np.array([[-1.0], [0.0], [1.0]]), np.array([[1.0], [3.0], [5.0]])
+    assert metrics.frechet_distance(a, b) == pytest.approx(10)
+    assert metrics.frechet_distance(a, a) == pytest.approx(0, abs=1e-12)
+
+
+def test_frechet_distance_of_gaussians_that_do_not_commute():
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((500, 6)) @ rng.standard_normal((6, 6)) + 1
+    b = rng.standard_normal((400, 6)) @ rng.standard_normal((6, 6))
+    c_a, c_b = np.cov(a.T), np.cov(b.T)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c_a + c_b - 2 * sqrtm(c_a @ c_b).real)
+    assert metrics.frechet_distance(a, b) == pytest.approx(expected)
+    assert metrics.frechet_distance(b, a) == pytest.approx(expected)
+
+
+def test_frechet_distance_with_fewer_points_than_dimensions():
+    rng = np.random.default_rng(0)
+    assert np.isfinite(metrics.frechet_distance(rng.standard_normal((5, 20)), rng.standard_normal((7, 20))))
+
+
+def test_frechet_distance_errors():
+    with pytest.raises(ValueError, match="same d"):
+        metrics.frechet_distance(np.zeros((3, 2)), np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.frechet_distance(np.full((3, 2), np.nan), np.zeros((3, 2)))
+
+
+def test_frechet_to_digits_orders_real_other_and_noise():
+    # Drawn at random: the first writers of the training set are neater than the others.
+    twos = np.random.default_rng(1).permutation(data.mnist(2)[0])[:2000]
+    sevens = data.mnist(7)[0][:2000]
+    real, floor = metrics.frechet_to_digits(twos, 2)
+    assert real == pytest.approx(floor, rel=0.3)
+    other, _ = metrics.frechet_to_digits(sevens, 2)
+    noisy, _ = metrics.frechet_to_digits(np.clip(twos + 0.3 * np.random.default_rng(0).random(twos.shape), 0, 1), 2)
+    one_over_and_over, _ = metrics.frechet_to_digits(np.repeat(twos[:1], 2000, axis=0), 2)
+    assert floor < noisy and 10 * floor < other and 10 * floor < one_over_and_over
+
+
+def test_nearest_neighbours():
+    pool = np.zeros((3, 2, 2, 1))
+    pool[1] += 1
+    pool[2, 0, 0] = 3
+    distance, index = metrics.nearest_neighbours(np.full((1, 2, 2, 1), 0.9), pool)
+    assert index.tolist() == [1] and distance[0] == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="same shape"):
+        metrics.nearest_neighbours(np.zeros((1, 3)), np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (np.zeros((2, 28, 28)), "shape"),
+        (np.zeros((0, 28, 28, 1)), "shape"),
+        (np.zeros((2, 28, 28, 1), "uint8"), "divide 0-255 images by 255"),
+        (np.full((2, 28, 28, 1), 255.0), r"in \[0, 1\]"),
+        (np.full((2, 28, 28, 1), np.nan), "NaN"),
+    ],
+)
+@pytest.mark.parametrize("measure", [metrics.classify, metrics.features, metrics.frechet_to_digits])
+def test_images_that_cannot_be_judged(measure, images, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        measure(images)
+
+
+def test_damaged_weights_of_the_classifier(monkeypatch, tmp_path):
+    path = tmp_path / "digit_classifier.npz"
+    path.write_bytes(metrics.CLASSIFIER_FILE.read_bytes()[:-10])
+    monkeypatch.setattr(metrics, "CLASSIFIER_FILE", path)
+    metrics._classifier.cache_clear()
+    with pytest.raises(ValueError, match=r"digit_classifier\.npz is damaged"):
+        metrics.classifier()
+    monkeypatch.undo()
+
+
+def test_weights_of_another_network(monkeypatch):
+    import keras
+
+    other = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    monkeypatch.setattr(metrics, "build_classifier", lambda: other)
+    metrics._classifier.cache_clear()
+    with pytest.raises(ValueError, match="weights of another network"):
+        metrics.classifier()
+    monkeypatch.undo()

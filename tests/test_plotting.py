@@ -1,0 +1,105 @@
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_helpers import plotting
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_tile_puts_images_in_rows():
+    images = np.zeros((3, 2, 2, 1))
+    images[1] = 1
+    sheet = plotting.tile(images, columns=2, gap=1)
+    assert sheet.shape == (5, 5) and sheet.dtype == np.uint8
+    assert (sheet[:2, :2] == 0).all() and (sheet[:2, 3:] == 255).all()
+    assert (sheet[2] == 128).all() and (sheet[:2, 2] == 128).all()  # grey between them
+    assert (sheet[3:, 3:] == 255).all()  # no fourth image: paper white
+
+
+def test_tile_scales_clips_and_keeps_colour():
+    colour = np.zeros((1, 2, 2, 3))
+    colour[..., 0] = 7.0
+    sheet = plotting.tile(colour, gap=0, scale=3)
+    assert sheet.shape == (6, 6, 3) and (sheet[..., 0] == 255).all() and (sheet[..., 1:] == 0).all()
+    assert plotting.tile(np.zeros((2, 4, 5))).shape == (4, 11)
+
+
+@pytest.mark.parametrize("shape", [(0, 28, 28, 1), (28, 28), (2, 28, 28, 2), (2, 784)])
+def test_tile_refuses_other_shapes(shape):
+    with pytest.raises(ValueError, match="images must have shape"):
+        plotting.tile(np.zeros(shape))
+
+
+def test_tile_refuses_nan():
+    with pytest.raises(ValueError, match="NaN"):
+        plotting.tile(np.full((1, 2, 2), np.nan))
+
+
+def test_png_can_be_read_back():
+    images = np.random.default_rng(0).random((4, 5, 5, 1))
+    picture = np.asarray(Image.open(io.BytesIO(plotting.png(images, columns=2, scale=2))))
+    assert np.array_equal(picture, plotting.tile(images, columns=2, scale=2))
+
+
+def test_figure_png_closes_the_figure():
+    figure = plt.figure(figsize=(2, 1), dpi=50)
+    assert Image.open(io.BytesIO(plotting.figure_png(figure))).size[0] > 50
+    assert not plt.get_fignums()
+
+
+def test_real_and_generated_look_different_in_grey_and_belief_runs_between():
+    assert np.allclose(plotting.BELIEF(1.0)[:3], plt.matplotlib.colors.to_rgb(plotting.REAL), atol=0.01)
+    assert np.allclose(plotting.BELIEF(0.0)[:3], plt.matplotlib.colors.to_rgb(plotting.FAKE), atol=0.01)
+    assert min(plotting.BELIEF(0.5)[:3]) > 0.98
+
+
+def test_image_grid():
+    ax = plotting.image_grid(np.zeros((4, 28, 28, 1)), columns=2, title="real", colour=plotting.REAL)
+    assert ax.get_title() == "real" and len(ax.images) == 1 and not ax.get_xticks().size
+
+
+def test_loss_curves():
+    ax = plotting.loss_curves([1, 2], {"discriminator": [1.0, 0.5], "generator": [0.5, 1.0]})
+    assert [line.get_label() for line in ax.lines] == ["discriminator", "generator"]
+    assert ax.lines[1].get_ydata().tolist() == [0.5, 1.0]
+    assert ax.get_xlabel() and ax.get_ylabel()
+
+
+def test_densities():
+    x = np.linspace(0, 1, 5)
+    ax = plotting.densities(x, real=x, fake=1 - x, belief=x)
+    assert len(ax.lines) == 2 and ax.get_ylim()[0] == 0
+    assert len(ax.figure.axes) == 2 and ax.figure.axes[1].get_ylim() == (0, 1)
+
+
+def test_belief_map_asks_at_the_right_points():
+    ax = plotting.belief_map(lambda points: points[:, 0], extent=(0, 1, -2, 2), resolution=5)
+    values = ax.images[0].get_array()
+    assert np.allclose(values, np.tile(np.linspace(0, 1, 5), (5, 1)))
+
+
+def test_points_can_be_told_apart_without_colour():
+    ax = plotting.points(np.zeros((3, 2)), np.ones((2, 2)))
+    real, fake = (collection.get_paths()[0] for collection in ax.collections)
+    assert not np.array_equal(real.vertices.shape, fake.vertices.shape)
+
+
+def test_block_diagram():
+    ax = plotting.block_diagram({"z": (0, 0, "noise"), "G": (1, 0, "G", plotting.FAKE)}, [("z", "G", "code")])
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["noise", "G", "code"]
+    with pytest.raises(ValueError, match="needs two of the blocks"):
+        plotting.block_diagram({"z": (0, 0, "noise")}, [("z", "D")])
+
+
+def test_style_is_legible_when_projected():
+    with plt.rc_context():
+        plotting.use_style()
+        assert plt.rcParams["font.size"] >= 12 and plt.rcParams["figure.facecolor"] == "white"

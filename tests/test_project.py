@@ -1,0 +1,87 @@
+"""The project's own promises: versions in step, quick imports, style, no stray names."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import yaml
+
+from tools.notebooks import ROOT
+
+
+def pins():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return dict(re.fullmatch(r"([\w.-]+)==(\S+)", line).groups() for line in lines if line and line[0] not in "#-")
+
+
+def test_requirements_are_exact_and_install_the_helpers():
+    text = (ROOT / "requirements.txt").read_text()
+    assert re.search(r"^-e \.$", text, re.M)
+    assert len(pins()) > 50
+
+
+def test_conda_environment_takes_the_same_versions():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, (_, from_pip) = *environment["dependencies"][:2], next(iter(environment["dependencies"][2].items()))
+    assert pip == "pip" and from_pip == ["-r requirements.txt"]
+    low, high = (3, 11), (3, 13)
+    assert low <= tuple(map(int, python.removeprefix("python=").split("."))) <= high
+
+
+def test_package_is_loose_and_agrees_with_the_pins():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+    for requirement in project["dependencies"]:
+        name, low = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
+        assert name not in ("tensorflow-cpu", "ipython", "ipykernel")
+        version = lambda text: [int(part) for part in text.split(".")]  # noqa: E731
+        assert version(pins()[name]) >= version(low)
+
+
+def python(code):
+    return subprocess.check_output([sys.executable, "-c", code], text=True, stderr=subprocess.DEVNULL).split()
+
+
+def test_importing_the_package_costs_nothing_beyond_tensorflow():
+    code = (
+        "import time, tensorflow; start = time.perf_counter(); import gan_helpers; print(time.perf_counter() - start)"
+    )
+    assert float(python(code)[0]) < 0.2
+
+
+def test_data_and_plotting_do_not_import_tensorflow():
+    code = (
+        "import sys; from gan_helpers import data, plotting; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    assert python(code) == ["False", "False"]
+
+
+def test_arrows_run_one_way():
+    """plotting and widgets know no model; data and metrics know neither losses nor models."""
+    forbidden = {
+        "data": ["losses", "metrics", "models", "plotting", "widgets"],
+        "metrics": ["losses", "models", "plotting", "widgets"],
+        "losses": ["metrics", "models", "plotting", "widgets"],
+        "plotting": ["losses", "models", "widgets"],
+        "widgets": ["losses", "models", "metrics"],
+        "models/gan": ["widgets", "metrics"],
+        "models/training": ["widgets", "metrics", "losses"],
+    }
+    for module, others in forbidden.items():
+        source = (ROOT / "gan_helpers" / f"{module}.py").read_text()
+        imports = "\n".join(re.findall(r"^\s*(?:from|import) .*", source, re.M))
+        for other in others:
+            assert not re.search(rf"gan_helpers[. ](?:import )?{other}\b", imports), (module, other)
+
+
+def test_no_pickle():
+    for path in (ROOT / "gan_helpers").rglob("*.py"):
+        source = path.read_text()
+        assert "import pickle" not in source and "allow_pickle=True" not in source
+
+
+def test_style():
+    for command in (["check"], ["format", "--check"]):
+        result = subprocess.run([sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout
