@@ -94,8 +94,8 @@ def live_picture(draw, **controls):
             `(low, high, start)` that becomes a slider: of whole numbers when all three are ints.
 
     Returns:
-        A widget: the controls above the picture, and under it what went wrong, in words, if
-        `draw` raised an exception.
+        A widget: the controls, under them in words what went wrong if `draw` raised an exception,
+        and the picture, which then stays the last good one.
     """
     for name, control in controls.items():
         if isinstance(control, tuple):
@@ -104,7 +104,8 @@ def live_picture(draw, **controls):
             slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
             step = 1 if whole else (high - low) / 100
             controls[name] = slider(min=low, max=high, value=start, step=step, description=name.replace("_", " "))
-    picture = ipywidgets.Image(format="png")
+    # Without these a box stretches the picture to the width of the page, and pixels blur.
+    picture = ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"})
     problem = ipywidgets.Label()
 
     def redraw(change=None):
@@ -119,4 +120,4 @@ def live_picture(draw, **controls):
         control.style.description_width = "130px"
         control.observe(redraw, names="value")
     redraw()
-    return ipywidgets.VBox([*controls.values(), picture, problem])
+    return ipywidgets.VBox([*controls.values(), problem, picture])

@@ -181,6 +181,7 @@ def test_generate():
     assert np.array_equal(images, gan.generate(5, seed=1)) and not np.array_equal(images, gan.generate(5, seed=2))
     z = np.ones((2, 8))
     assert np.allclose(gan.generate(z=z), gan(z.astype("float32")), atol=1e-6)
+    assert np.array_equal(gan.generate(z=z), gan.predict(z, verbose=0))
     for wrong in (0, -1, 1.5, None):
         with pytest.raises(ValueError, match="positive whole number"):
             gan.generate(wrong)
@@ -325,6 +326,12 @@ def test_networks_that_do_not_fit():
     late = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(1), layers.Activation("sigmoid")])
     with pytest.raises(ValueError, match=r"ends in a sigmoid.*logits"):
         GAN(generator, late)
+    nested = keras.Sequential([keras.Input((28, 28, 1)), squashed])
+    with pytest.raises(ValueError, match=r"ends in a sigmoid.*logits"):
+        GAN(generator, nested)
+    for unbuilt in (keras.Sequential([layers.Dense(784)]), lambda z: z):
+        with pytest.raises(ValueError, match=r"the generator must be .* begins with keras\.Input"):
+            GAN(unbuilt, discriminator)
     wide = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(2)])
     with pytest.raises(ValueError, match="1 logit per sample"):
         GAN(generator, wide)

@@ -1,11 +1,11 @@
 """Run the notebooks as a reader would and keep their outputs, or set the repository's address.
 
     python tools/notebooks.py run notebooks/05_gan_mnist.ipynb   # or none: all, with solutions
-    python tools/notebooks.py seeds notebooks/05_gan_mnist.ipynb 5
+    python tools/notebooks.py seeds notebooks/05_gan_mnist.ipynb 0 1 2 3 4
     python tools/notebooks.py address https://github.com/someone/gan-course
 
 `run` executes from top to bottom, writes the notebook back without widget state, timings and
-warnings, and puts its picture for the README into docs/. `seeds` runs copies with SEED = 0, 1, ...
+warnings, and puts its picture for the README into docs/. `seeds` runs copies with these SEEDs
 and prints what each leaves in `scores`. `address` writes the address to pyproject.toml, every
 badge and every setup cell.
 """
@@ -86,14 +86,18 @@ def run(paths):
         print(f"{path.name}: {seconds:.0f} s", flush=True)
 
 
-def seeds(path, count):
+def seeds(path, *numbers):
     """Run the notebook itself with other seeds: no claim of it may depend on a lucky one."""
-    for seed in range(int(count)):
+    for seed in numbers:
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.source = re.sub(r"^SEED = \d+", f"SEED = {seed}", cell.source, flags=re.M)
-        notebook.cells.append(nbformat.v4.new_code_cell("print(scores)"))
+        # A notebook may leave its figures in a variable `scores`.
+        memory = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024"
+        notebook.cells.append(
+            nbformat.v4.new_code_cell(f"import resource\nprint(globals().get('scores', ''), {memory}, 'MB at most')")
+        )
         try:
             seconds = execute(notebook)
             result = notebook.cells[-1].outputs[0].text.strip()

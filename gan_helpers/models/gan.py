@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_helpers import losses
-from gan_helpers.models.training import AdversarialModel, check_data, check_logits, last_activation
+from gan_helpers.models.training import AdversarialModel, check_data, check_logits, check_network, last_activation
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -29,6 +29,8 @@ class GAN(AdversarialModel):
 
     def __init__(self, generator, discriminator, ema=None, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)
+        check_network(generator, "generator")
+        check_network(discriminator, "discriminator")
         if len(generator.input_shape) != 2:
             raise ValueError(f"the generator must take codes of shape (n, latent_dim), not {generator.input_shape}.")
         if generator.output_shape[1:] != discriminator.input_shape[1:]:

@@ -32,9 +32,17 @@ def prefers_xla(networks, strategy):
     return not any(len(weight.shape) > 2 for network in networks for weight in network.trainable_weights)
 
 
+def check_network(network, role):
+    """Raise ValueError unless `network` is a Keras model that knows its input and output shapes."""
+    if not (isinstance(network, keras.Model) and network.built and getattr(network, "inputs", None)):
+        raise ValueError(f"the {role} must be a Sequential or functional Keras model that begins with keras.Input.")
+
+
 def last_activation(network):
     """Name of the activation that ends `network`, past layers that only change the shape."""
     for layer in reversed(network.layers):
+        if isinstance(layer, keras.Model):
+            return last_activation(layer)
         activation = getattr(layer, "activation", None)
         if activation is not None:
             return activation.__name__
@@ -161,8 +169,8 @@ class AdversarialModel(keras.Model):
         )
         self.stop_training = False
         start = int(self.step.numpy())
+        calls.on_train_begin()
         try:
-            calls.on_train_begin()
             self._run_epochs(tf.constant(x), start, steps, batch_size, steps_per_epoch, calls)
         except KeyboardInterrupt:
             done = int(self.step.numpy()) - start
