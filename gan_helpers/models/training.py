@@ -45,7 +45,7 @@ def last_activation(network):
             return last_activation(layer)
         activation = getattr(layer, "activation", None)
         if activation is not None:
-            return activation.__name__
+            return getattr(activation, "__name__", type(activation).__name__).lower()
         if not isinstance(layer, (keras.layers.Reshape, keras.layers.Flatten)):
             return type(layer).__name__.lower()
     return "linear"
