@@ -131,6 +131,20 @@ def test_exercises_have_answers_checks_and_the_same_checks_in_the_solutions(path
         assert all(text.endswith("right.\n") for text in said)
 
 
+def test_checks_tell_wrong_answers(path):
+    """Every answer of the solutions carries a plausible wrong one: its check must turn it down in words."""
+    if path in LESSONS:
+        pytest.skip("the same checks stand in the solutions, and are tested there")
+    notebook = read(path)
+    for cell in notebook.cells:
+        cell.source = cell.metadata.get("wrong_answer", cell.source)
+    notebooks.execute(notebook, allow_errors=True)
+    for cell in notebook.cells:
+        if "exercise-check" in cell.metadata.get("tags", []):
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            assert errors and errors[0].ename == "AssertionError" and "Not yet" in errors[0].evalue, cell.source
+
+
 @pytest.mark.skipif(
     COLAB_KERNEL not in KernelSpecManager().find_kernel_specs(), reason=f"no kernel named {COLAB_KERNEL}: see README.md"
 )

@@ -36,12 +36,16 @@ def repository_address():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 
-def execute(notebook, kernel="python3"):
-    """Run `notebook` in place, in its folder. Returns seconds taken. Raises CellExecutionError."""
+def execute(notebook, kernel="python3", allow_errors=False):
+    """Run `notebook` in place, in its folder. Returns seconds taken.
+
+    Raises CellExecutionError where a cell fails, unless errors are allowed.
+    """
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
         kernel_name=kernel,
+        allow_errors=allow_errors,
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(NOTEBOOKS)}},

@@ -21,8 +21,8 @@ def prefers_xla(networks, strategy):
 
     Measured on CPUs: XLA makes dense networks about 1.75 times faster than graph mode, and
     convolutions 6 to 7 times slower, since it does not use oneDNN's kernels. Keras' own "auto"
-    means graph mode on every CPU. On a GPU both kinds gain. Several replicas exchange gradients
-    in the middle of a step, which the loop inside one XLA call does not allow.
+    means graph mode on every CPU and XLA on a GPU; for GPUs we follow it. Several replicas exchange
+    gradients in the middle of a step, which the loop inside one XLA call does not allow.
     """
     if strategy.num_replicas_in_sync > 1:
         return False
@@ -101,6 +101,7 @@ class AdversarialModel(keras.Model):
         # Steps trained so far. A weight, so that it is saved and training goes on where it was.
         self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
         self.batches_per_step = 1  # more when one `train_step` holds several steps of a discriminator
+        self._draws = 0  # random draws so far within one step
         self._runs = {}
 
     def set_optimizers(self, optimizers):
@@ -174,7 +175,7 @@ class AdversarialModel(keras.Model):
             self._run_epochs(tf.constant(x), start, steps, batch_size, steps_per_epoch, calls)
         except KeyboardInterrupt:
             done = int(self.step.numpy()) - start
-            print(f"Stopped after {done:,} of {steps:,} steps. What was learned is kept; steps={steps - done} goes on.")
+            print(f"Stopped after {done:,} of {steps:,} steps. What was learned is kept: fit goes on from here.")
         finally:
             calls.on_train_end()
         return history
