@@ -69,7 +69,7 @@ def adams():
 
 
 def classic(pair, x, batch):
-    """`predict` and `train_on_batch`, as most tutorials print it (D does not even learn: notebook 05)."""
+    """`predict` and `train_on_batch`, as most tutorials print it, repaired so that D learns (see notebook 05)."""
     generator, discriminator = pair()
     d_optimizer, g_optimizer = adams()
     loss = keras.losses.BinaryCrossentropy(from_logits=True)

@@ -4,6 +4,7 @@ import time
 import ipywidgets
 import keras
 import numpy as np
+import pytest
 
 from gan_helpers import data, plotting, widgets
 from tests.test_training import X, make
@@ -24,7 +25,9 @@ def test_view_is_one_line_of_text_without_a_front_end(capsys):
     assert out.count("\n") == 1 and "100%" in last
 
 
-def test_view_in_a_notebook_refreshes_one_display(monkeypatch):
+@pytest.fixture
+def in_notebook(monkeypatch):
+    """Pretends that a notebook is there; gives the list of what it was asked to show."""
     shown = []
 
     class Handle:
@@ -36,15 +39,18 @@ def test_view_in_a_notebook_refreshes_one_display(monkeypatch):
 
     monkeypatch.setattr(widgets, "get_ipython", Shell)
     monkeypatch.setattr(widgets, "display", lambda content, display_id: shown.append(("new", content.data)) or Handle())
+    return shown
+
+
+def test_view_in_a_notebook_refreshes_one_display(in_notebook):
     gan = make()
     z = np.zeros((4, 8), "float32")
     view = widgets.TrainingView(lambda: gan(z), columns=4)
-    view.PAUSE = view.SHARE = 1e-9
-    view.SHARE = 1e9
+    view.PAUSE, view.SHARE = 0.0, 1e9  # draw at every call
     gan.fit(X, steps=50, callbacks=[view])
-    kinds = [kind for kind, _ in shown]
+    kinds = [kind for kind, _ in in_notebook]
     assert kinds[0] == "new" and set(kinds[1:]) == {"update"}
-    assert "50/50" in shown[-1][1] and "data:image/png;base64," in shown[-1][1] and "d_loss" in shown[-1][1]
+    assert all(part in in_notebook[-1][1] for part in ("50/50", "data:image/png;base64,", "d_loss"))
 
 
 def test_view_works_with_any_keras_model(capsys):
@@ -56,18 +62,8 @@ def test_view_works_with_any_keras_model(capsys):
     assert "8/8" in text_of(capsys)
 
 
-def test_view_costs_under_5_percent(monkeypatch):
+def test_view_costs_under_5_percent(in_notebook):
     """The cost of drawing, measured inside one training run, with samples and a notebook's display."""
-
-    class Handle:
-        def update(self, content):
-            pass
-
-    class Shell:
-        kernel = object()
-
-    monkeypatch.setattr(widgets, "get_ipython", Shell)
-    monkeypatch.setattr(widgets, "display", lambda content, display_id: Handle())
     gan, z, spent = make(), np.zeros((16, 8), "float32"), []
     view = widgets.TrainingView(lambda: gan(z))
     draw = view._draw

@@ -37,7 +37,7 @@ def repository_address():
 
 
 def execute(notebook, kernel="python3", allow_errors=False):
-    """Run `notebook` in place, in its folder. Returns seconds taken.
+    """Run `notebook` in place, with notebooks/ as its folder. Returns seconds taken.
 
     Raises CellExecutionError where a cell fails, unless errors are allowed.
     """

@@ -271,25 +271,30 @@ class AdversarialModel(keras.Model):
         """
         if not Path(filepath).is_file():
             raise FileNotFoundError(f"there is no file {filepath}.")
-        before = [tf.identity(v.value) for v in self._state()]
+        before = self._copy_state()
         try:
             super().load_weights(filepath, **kwargs)
         except (OSError, ValueError, KeyError) as error:
-            for variable, value in zip(self._state(), before, strict=True):
-                variable.assign(value)
+            self._put_back(before)
             reason = "is damaged" if isinstance(error, OSError) else "holds the weights of another architecture"
             raise ValueError(f"{filepath} {reason}; the model is unchanged.") from error
 
     def _state(self):
         return [*self.variables, *(v for optimizer in self.loss_optimizers for v in optimizer.variables)]
 
+    def _copy_state(self):
+        return [tf.identity(v.value) for v in self._state()]
+
+    def _put_back(self, values):
+        for variable, value in zip(self._state(), values, strict=True):
+            variable.assign(value)
+
     def _take_snapshot(self):
-        self._snapshot = [tf.identity(v.value) for v in self._state()]
+        self._snapshot = self._copy_state()
         self._snapshot_due = time.monotonic() + SNAPSHOT_SECONDS
 
     def _restore_snapshot(self, step, n):
-        for variable, value in zip(self._state(), self._snapshot, strict=True):
-            variable.assign(value)
+        self._put_back(self._snapshot)
         raise FloatingPointError(
             f"a loss or a weight became NaN or infinite between steps {step} and {step + n}; the model is back at "
             f"step {int(self.step.numpy())}. A smaller learning rate or a penalty on D's slope usually helps."
