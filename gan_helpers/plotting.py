@@ -8,6 +8,7 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
@@ -69,11 +70,16 @@ def tile(images, columns=8, gap=1, scale=1):
     return sheet[..., 0] if channels == 1 else sheet
 
 
+def png_bytes(pixels):
+    """A uint8 array `(h, w)` or `(h, w, 3)` as the bytes of a PNG file: packed quickly, not tightly."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def png(images, columns=8, gap=1, scale=3):
     """The sheet of `tile` as the bytes of a PNG file, quick enough for a slider."""
-    buffer = io.BytesIO()
-    Image.fromarray(tile(images, columns, gap, scale)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return png_bytes(tile(images, columns, gap, scale))
 
 
 def figure_png(figure):
@@ -82,6 +88,36 @@ def figure_png(figure):
     figure.savefig(buffer, format="png")
     plt.close(figure)
     return buffer.getvalue()
+
+
+class MovingFigure:
+    """A figure whose still parts are drawn once, so that the moving ones can follow a slider.
+
+    Args:
+        figure: a complete matplotlib figure; pyplot forgets it.
+        moving: the artists of it that will change (lines, bars, images, titles). Change them with
+            their own `set_...` methods, then ask for `png()`.
+    """
+
+    def __init__(self, figure, moving):
+        plt.close(figure)
+        self.figure, self.moving = figure, list(moving)
+        self.canvas = FigureCanvasAgg(figure)
+        for artist in self.moving:
+            artist.set_animated(True)
+        self.refresh()
+
+    def refresh(self):
+        """Draw the still parts anew: needed after a change of theirs, such as the limits of an axis."""
+        self.canvas.draw()
+        self.still = self.canvas.copy_from_bbox(self.figure.bbox)
+
+    def png(self):
+        """The figure as the bytes of a PNG file."""
+        self.canvas.restore_region(self.still)
+        for artist in self.moving:
+            self.figure.draw_artist(artist)
+        return png_bytes(np.asarray(self.canvas.buffer_rgba())[..., :3])
 
 
 def image_grid(images, columns=8, title=None, colour=NEUTRAL, ax=None):

@@ -1,7 +1,8 @@
-"""Things that move: the live view of training, and pictures that follow sliders.
+"""Things that move: the live view of training, pictures and generators that follow sliders, a player.
 
 Only controls that ipywidgets 7.7 and 8 share are used. The functions take arrays and callables and
-know no model.
+know no model. A picture travels to the browser as the bytes of one PNG file, and a front end asks
+for the next only when the last has arrived, so a slider that is dragged never lags behind.
 """
 
 import base64
@@ -11,6 +12,8 @@ import time
 
 import ipywidgets
 import keras
+import numpy as np
+import tensorflow as tf
 from IPython import get_ipython
 from IPython.display import HTML, display
 from tqdm import tqdm
@@ -23,7 +26,9 @@ class TrainingView(keras.callbacks.Callback):
 
     In JupyterLab and Colab the view is refreshed in place; its last state stays in the notebook. Where
     there is no front end it is one line of text that is rewritten. It looks at the clock and keeps
-    its own cost under 5 % of the time that training takes.
+    its own cost under 5 % of the time that training takes. Where the kernel hears the front end
+    while it works (JupyterLab with ipykernel 7), there is a stop button; the kernel's own interrupt
+    always works. Both keep what was learned.
 
     Args:
         sample: callable without arguments that returns images `(n, h, w, 1)` or `(n, h, w, 3)` in
@@ -47,6 +52,14 @@ class TrainingView(keras.callbacks.Callback):
         self.epoch = self.done = 0
         self.due = self.start + self.PAUSE
         self.logs, self.handle = {}, None
+        self.button = None
+        if self.in_notebook and _hears_while_busy(get_ipython().kernel):
+            self.button = _button("stop training", self._stop, tooltip="ends the training and keeps what was learned")
+            display(self.button)
+
+    def _stop(self, button):
+        self.model.stop_training = True
+        button.disabled, button.description = True, "stopping"
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -59,6 +72,8 @@ class TrainingView(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._draw()
+        if self.button is not None:
+            self.button.layout.display = "none"
         if not self.in_notebook:
             print(file=sys.stderr)
 
@@ -84,18 +99,67 @@ class TrainingView(keras.callbacks.Callback):
             self.handle.update(HTML(content))
 
 
+def _hears_while_busy(kernel):
+    """Whether messages of controls are served while a cell runs: kernels say so in their list of features."""
+    return "kernel subshells" in kernel.kernel_info.get("supported_features", [])
+
+
+def _button(text, on_click, tooltip=""):
+    button = ipywidgets.Button(description=text, tooltip=tooltip or text)
+    button.on_click(on_click)
+    return button
+
+
+def _styled(control, width="420px", label="140px"):
+    """The same sizes for all controls, so that labels and sliders stand in line."""
+    control.layout.width = width
+    control.style.description_width = label
+    return control
+
+
+class Panel(ipywidgets.HBox):
+    """Controls on the left, under them what went wrong, in words, and a picture on the right.
+
+    On a narrow page the picture stands below. When drawing fails the last good picture stays.
+
+    Args:
+        draw: callable without arguments that returns the bytes of a PNG file.
+        controls: ipywidgets, in their order.
+        title: what the picture shows, for those who cannot see it.
+    """
+
+    def __init__(self, draw, controls, title="picture"):
+        self.draw = draw
+        # Without these a box stretches the picture to the width of the page, and pixels blur.
+        self.picture = ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"})
+        self.problem = ipywidgets.HTML()
+        left = ipywidgets.VBox([*controls, self.problem])
+        super().__init__([left, self.picture], layout={"flex_flow": "row wrap"})
+
+    def redraw(self, change=None):
+        """Draw and show; an exception is told under the controls instead of falling silent."""
+        try:
+            self.picture.value = self.draw()
+            self.problem.value = ""
+        except Exception as error:
+            self.say(f"This picture could not be drawn: {error}")
+
+    def say(self, text):
+        """Show a sentence under the controls."""
+        self.problem.value = f"<div role='alert' style='max-width:420px; line-height:1.4'>⚠ {html.escape(text)}</div>"
+
+
 def live_picture(draw, **controls):
-    """A picture that follows its sliders.
+    """A picture that follows its controls.
 
     Args:
         draw: callable that takes one keyword argument for each control and returns the bytes of a
-            PNG file (see `plotting.png` and `plotting.figure_png`).
+            PNG file (see `plotting.png` and `plotting.MovingFigure`).
         controls: for each argument of `draw` an ipywidgets control, or a tuple
             `(low, high, start)` that becomes a slider: of whole numbers when all three are ints.
 
     Returns:
-        A widget: the controls, under them in words what went wrong if `draw` raised an exception,
-        and the picture, which then stays the last good one.
+        A `Panel`.
     """
     for name, control in controls.items():
         if isinstance(control, tuple):
@@ -103,21 +167,228 @@ def live_picture(draw, **controls):
             whole = all(isinstance(number, int) for number in control)
             slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
             step = 1 if whole else (high - low) / 100
-            controls[name] = slider(min=low, max=high, value=start, step=step, description=name.replace("_", " "))
-    # Without these a box stretches the picture to the width of the page, and pixels blur.
-    picture = ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"})
-    problem = ipywidgets.Label()
-
-    def redraw(change=None):
-        try:
-            picture.value = draw(**{name: control.value for name, control in controls.items()})
-            problem.value = ""
-        except Exception as error:  # a slider must say what is wrong, not fall silent
-            problem.value = f"This picture could not be drawn: {error}"
-
+            control = slider(min=low, max=high, value=start, step=step, description=name.replace("_", " "))
+        controls[name] = _styled(control)
+    panel = Panel(lambda: draw(**{name: c.value for name, c in controls.items()}), controls.values())
     for control in controls.values():
-        control.layout.width = "420px"
-        control.style.description_width = "130px"
-        control.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([*controls.values(), problem, picture])
+        control.observe(panel.redraw, names="value")
+    panel.redraw()
+    return panel
+
+
+def arc(start, end, t):
+    """Codes on the arc between two: they keep the length of typical codes, which a straight line loses.
+
+    Args:
+        start, end: `(..., d)`, not zero and not opposite to one another.
+        t: place on the way, 0 to 1.
+    """
+    lengths = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
+    angle = np.arccos(np.clip((start * end).sum(axis=-1, keepdims=True) / lengths, -1, 1))
+    if np.all(angle < 1e-3):  # next to no way to go
+        return start
+    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
+
+
+def strongest_directions(generate, latent_dim, n, seed=0, codes=16, step=0.1):
+    """Directions of the latent space along which the images change most.
+
+    The eigenvectors with the largest eigenvalues of E[J^T J], where J is the table of slopes of all
+    pixels by all code numbers; slopes are differences over a small step, so any callable will do.
+
+    Args:
+        generate: callable from codes `(m, latent_dim)` to arrays `(m, ...)`.
+        n: how many directions.
+        codes: how many codes z ~ N(0, 1) the mean is taken over.
+
+    Returns:
+        directions: float32 `(n, latent_dim)`, of length 1, strongest first.
+        share: float `(n,)`, the part each has in the whole squared change.
+    """
+    squares = 0.0
+    for z in np.random.default_rng(seed).standard_normal((codes, latent_dim)).astype(np.float32):
+        around = z + step * np.concatenate([np.eye(latent_dim), -np.eye(latent_dim)]).astype(np.float32)
+        images = np.asarray(generate(around), float).reshape(2, latent_dim, -1)
+        slopes = (images[0] - images[1]) / (2 * step)
+        squares = squares + slopes @ slopes.T
+    effect, directions = np.linalg.eigh(squares)
+    return directions[:, ::-1].T[:n].astype(np.float32), effect[::-1][:n] / max(effect.sum(), 1e-12)
+
+
+class LatentExplorer(Panel):
+    """Sliders on the latent code of a generator: `LatentExplorer(gan)`.
+
+    Args:
+        model: a generator: a `keras.Model` or any callable from codes to images `(n, h, w, 1)` or
+            `(n, h, w, 3)` in [0, 1].
+        inputs: what the generator takes: {"z": 64} for 64 normal numbers, to which a conditional
+            model adds {"codes": 2} for continuous codes in [-1, 1], and selectors such as
+            {"labels": 10} or {"labels": ["T-shirt", "shoe"]}; it is then called with these names as
+            keywords. None asks the model: its `latent_inputs`, its `latent_dim` or its input's shape.
+        directions: how many directions of largest effect get a slider, or directions `(k, latent_dim)`.
+        raw: numbers of single coordinates of z that get a slider.
+        row: how many pictures, each from noise of its own, move together.
+        seed: of the first noise.
+        scale: screen pixels for one pixel of the image; None chooses it by their number.
+
+    Attributes:
+        z: the codes of the pictures shown, `(row, latent_dim)`.
+        path: list of such codes, one for each picture, while "record the path" is on.
+
+    Raises:
+        ValueError: it cannot be told what the model takes.
+    """
+
+    PATH = 12  # pictures of the path that are shown; all codes are kept
+
+    def __init__(self, model, inputs=None, directions=4, raw=(), row=1, seed=0, scale=None):
+        inputs = dict(inputs or getattr(model, "latent_inputs", None) or {"z": self._latent_dim(model)})
+        self.latent_dim, self.codes = inputs.pop("z"), inputs.pop("codes", 0)
+        self.conditional = bool(self.codes or inputs)
+        self.model = tf.function(model) if isinstance(model, keras.Model) else model
+        self.row, self.scale, self.path, self._pictures = row, scale or (8 if row == 1 else 4), [], []
+        self.rng, self._quiet = np.random.default_rng(seed), True
+
+        self.selectors = {}
+        for name, options in inputs.items():
+            names = range(options) if isinstance(options, int) else options
+            pairs = [(str(text), i) for i, text in enumerate(names)]
+            self.selectors[name] = ipywidgets.Dropdown(options=pairs, value=0, description=name.rstrip("s"))
+        code = {"min": -1.0, "max": 1.0, "step": 0.02}
+        self.code_sliders = [ipywidgets.FloatSlider(description=f"code {i + 1}", **code) for i in range(self.codes)]
+        self.directions, texts = self._named_directions(directions, raw)
+        # A component of z along a direction of length 1 is normal: three deviations to either side are plenty.
+        reach = {"min": -6.0, "max": 6.0, "step": 0.1}
+        self.shifts = [ipywidgets.FloatSlider(description=text, **reach) for text in texts]
+        self.walk = ipywidgets.FloatSlider(min=0, max=1, step=0.01, description="walk to another")
+        self.record = ipywidgets.Checkbox(description="record the path", indent=False)
+        sliders = [*self.code_sliders, *self.shifts, self.walk]
+        for control in (*self.selectors.values(), *sliders):
+            _styled(control).observe(self._moved, names="value")
+        self.record.observe(self._recording, names="value")
+        buttons = [_button("new noise", self.new_noise), _button("reset sliders", self.reset), self.record]
+        self.path_picture = ipywidgets.Image(format="png", layout={"width": "max-content", "display": "none"})
+        controls = [*self.selectors.values(), *sliders, ipywidgets.HBox(buttons), self.path_picture]
+        super().__init__(self._draw, controls, title="images of the generator")
+        self.new_noise()
+
+    @staticmethod
+    def _latent_dim(model):
+        shape = getattr(model, "input_shape", None)
+        dim = getattr(model, "latent_dim", None) or (shape[-1] if isinstance(shape, tuple) else None)
+        if dim is None:
+            raise ValueError('say what the generator takes, such as inputs={"z": 64}: it does not tell by itself.')
+        return dim
+
+    def _named_directions(self, directions, raw):
+        if isinstance(directions, int):
+            count = min(directions, self.latent_dim)
+            fixed = self._conditions(2 * self.latent_dim)
+            generate = lambda z: self._generate(z, fixed)  # noqa: E731
+            directions, share = strongest_directions(generate, self.latent_dim, count) if count else ([], [])
+            texts = [f"direction {i + 1} ({part:.0%})" for i, part in enumerate(share)]
+        else:
+            texts = [f"direction {i + 1}" for i in range(len(directions))]
+        for i in raw:
+            if not 0 <= i < self.latent_dim:
+                raise ValueError(f"raw coordinates are numbered 0 to {self.latent_dim - 1}: there is no {i}.")
+        rows = [*directions, *np.eye(self.latent_dim)[list(raw)]]
+        rows = np.asarray(rows, np.float32).reshape(-1, self.latent_dim)
+        return rows, [*texts, *(f"z[{i}]" for i in raw)]
+
+    def _conditions(self, n):
+        """The other inputs of a conditional model, from their controls."""
+        conditions = {name: np.full(n, control.value) for name, control in self.selectors.items()}
+        if self.codes:
+            conditions["codes"] = np.tile(np.float32([slider.value for slider in self.code_sliders]), (n, 1))
+        return conditions
+
+    def _generate(self, z, conditions):
+        return self.model(z=z, **conditions) if self.conditional else self.model(z)
+
+    @property
+    def z(self):
+        z = arc(self.start, self.end, self.walk.value)
+        if self.shifts:
+            z = z + np.float32([slider.value for slider in self.shifts]) @ self.directions
+        return z.astype(np.float32)
+
+    def _draw(self):
+        images = np.asarray(self._generate(self.z, self._conditions(self.row)))
+        if len(images) != self.row:
+            raise ValueError(f"the generator gave {len(images)} images for {self.row} codes.")
+        picture = plotting.png(images, columns=8, scale=self.scale)
+        if self.record.value:
+            self.path.append(self.z)
+            self._pictures = [*self._pictures, images[0]][-self.PATH :]
+            self.path_picture.value = plotting.png(np.stack(self._pictures), columns=self.PATH, scale=1)
+        return picture
+
+    def _moved(self, change):
+        if not self._quiet:
+            self.redraw()
+
+    def _recording(self, change):
+        if change["new"]:
+            self.path, self._pictures = [], []
+        self.path_picture.layout.display = None if change["new"] else "none"
+        self.redraw()
+
+    def reset(self, button=None):
+        """Put all sliders back to where they began."""
+        self._quiet = True
+        for slider in (*self.shifts, *self.code_sliders, self.walk):
+            slider.value = 0
+        self._quiet = False
+        self.redraw()
+
+    def new_noise(self, button=None):
+        """Draw new codes z ~ N(0, 1) to start from and to walk to."""
+        self.start, self.end = self.rng.standard_normal((2, self.row, self.latent_dim)).astype(np.float32)
+        self.reset()
+
+
+def player(frames, captions, title="frames", start=None, milliseconds=150):
+    """Recorded pictures with a slider and a play button that need no kernel, also in exported HTML.
+
+    Args:
+        frames: list of the bytes of PNG files, all of one size.
+        captions: a text for each frame.
+        title: what is shown, for the slider's label.
+        start: number of the frame shown at first; None shows the last.
+        milliseconds: between two frames while playing.
+
+    Returns:
+        An `IPython.display.HTML`; make it the last line of a cell.
+    """
+    if len(frames) != len(captions) or not frames:
+        raise ValueError(
+            f"a player needs as many captions as frames, at least one, not {len(captions)}, {len(frames)}."
+        )
+    start = len(frames) - 1 if start is None else start
+    # Handlers stand in the tags, since a page that is filled in later runs no script of its own.
+    show = (
+        "const box = this.closest('[data-player]'), bar = box.querySelector('input');"
+        "const show = () => box.querySelectorAll('figure').forEach((f, i) => f.hidden = i != bar.value);"
+    )
+    stop = "clearInterval(box.timer); box.timer = null; box.querySelector('button').textContent = 'play';"
+    move = f"{show}{stop} show();"
+    last = len(frames) - 1
+    play = (
+        f"{show} if (box.timer) {{ {stop} }} else {{ this.textContent = 'pause';"
+        f"if (bar.value == {last}) bar.value = 0; show();"
+        f"box.timer = setInterval(() => {{ if (bar.value == {last} || !box.isConnected) {{ {stop} }}"
+        f"else {{ bar.value++; show(); }} }}, {milliseconds}); }}"
+    )
+    figures = "".join(
+        f"<figure style='margin:0' {'' if i == start else 'hidden'}>"
+        f"<img style='max-width:100%' alt='{html.escape(caption)}' "
+        f"src='data:image/png;base64,{base64.b64encode(frame).decode()}'>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for i, (frame, caption) in enumerate(zip(frames, captions, strict=True))
+    )
+    return HTML(
+        f"<div data-player>{figures}<button onclick=\"{play}\" style='width:5em'>play</button> "
+        f"<label>{html.escape(title)} <input type='range' min='0' max='{last}' value='{start}' "
+        f"style='width:360px; vertical-align:middle' oninput=\"{move}\"></label></div>"
+    )

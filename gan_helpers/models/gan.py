@@ -87,14 +87,14 @@ class GAN(AdversarialModel):
         `x` holds a batch for each of the discriminator's steps, one after the other.
         """
         for batch in tf.split(x, self.d_steps):
-            d_loss = self.discriminator_step(batch)
-        g_loss = self.generator_step(batch)
+            d_loss = self.discriminator_step(batch, self.draw_z(len(batch)))
+        g_loss = self.generator_step(batch, self.draw_z(len(batch)))
         self.update_average()
         return {"d_loss": d_loss, "g_loss": g_loss}
 
-    def discriminator_step(self, x):
-        """Tell real `x` from generated samples a little better. Returns D's loss, without penalties."""
-        x_fake = self.generator(self.draw_z(len(x)), training=True)
+    def discriminator_step(self, x, z):
+        """Tell real `x` from the samples of codes `z` a little better. Returns D's loss, without penalties."""
+        x_fake = self.generator(z, training=True)
         with tf.GradientTape() as tape:
             real = self.discriminator(x, training=True)
             fake = self.discriminator(x_fake, training=True)
@@ -103,9 +103,8 @@ class GAN(AdversarialModel):
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 
-    def generator_step(self, x):
+    def generator_step(self, x, z):
         """Fool the discriminator a little better. Only relativistic games look at the real `x` here."""
-        z = self.draw_z(len(x))
         with tf.GradientTape() as tape:
             real = self.discriminator(x, training=True)
             fake = self.discriminator(self.generator(z, training=True), training=True)

@@ -1,0 +1,87 @@
+"""Small trained networks that ship with the course, so that a lecture need not wait.
+
+Each was left by a full run of a notebook (`python tools/notebooks.py weights`). A file is an `.npz`
+without pickle: for each network its architecture as Keras' JSON, and the arrays of its weights.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gan_helpers.data import checksum, read_arrays
+
+FOLDER = Path(__file__).parent
+CHECKSUMS = "SHA256"  # a line "hash  file" for each file, as `sha256sum` writes and checks them
+
+
+def names():
+    """What can be loaded: names, such as "05_gan_mnist"."""
+    return sorted(path.stem for path in FOLDER.glob("*.npz"))
+
+
+def load(name, **networks):
+    """Trained networks, by name of the notebook that left them.
+
+    Args:
+        name: such as "05_gan_mnist".
+        networks: networks of yours to be filled with the weights, by their role in the file, such
+            as `generator=my_generator`. Without any, all networks of the file are built.
+
+    Returns:
+        dict from role to `keras.Model`.
+
+    Raises:
+        FileNotFoundError: nothing of that name ships.
+        ValueError: the file is damaged, has no such network, or yours has another architecture; then
+            your networks are unchanged.
+    """
+    if name not in names():
+        raise FileNotFoundError(f"no weights named {name!r} ship with the course, only {', '.join(names())}.")
+    sums = dict(reversed(line.split()) for line in (FOLDER / CHECKSUMS).read_text().splitlines())
+    arrays = read_arrays(FOLDER / f"{name}.npz", sums[f"{name}.npz"])
+    built = {
+        key.split("/")[0]: keras.models.model_from_json(str(value))
+        for key, value in arrays.items()
+        if key.endswith("/architecture")
+    }
+    for role, network in networks.items():
+        if role not in built:
+            raise ValueError(f"the weights {name!r} hold no {role}, only {', '.join(built)}.")
+        wanted, found = _architecture(built[role]), _architecture(network)
+        if wanted != found:
+            raise ValueError(f"the weights {name!r} fit a {role} with the layers {wanted}, but this one has {found}.")
+    networks = networks or built
+    for role, network in networks.items():
+        network.set_weights([arrays[f"{role}/{i}"].astype(np.float32) for i in range(len(network.weights))])
+    return networks
+
+
+def save(name, networks, dtype=np.float16, folder=FOLDER):
+    """Write trained networks to a file that `load` reads, and its checksum beside it.
+
+    Args:
+        name: of the notebook.
+        networks: dict from role to Sequential or functional `keras.Model`.
+        dtype: of the stored weights. float16 halves the file; 11 bits are enough for pixels.
+        folder: where to write.
+    """
+    arrays = {}
+    for role, network in networks.items():
+        arrays[f"{role}/architecture"] = np.array(network.to_json())
+        arrays.update({f"{role}/{i}": w.astype(dtype) for i, w in enumerate(network.get_weights())})
+    folder = Path(folder)
+    np.savez_compressed(folder / f"{name}.npz", **arrays)
+    lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.npz"))]
+    (folder / CHECKSUMS).write_text("".join(lines))
+
+
+def _architecture(network):
+    """What must agree for weights to mean the same: layers, activations, strides and shapes."""
+    layers = []
+    for layer in network.layers:
+        activation = getattr(getattr(layer, "activation", None), "__name__", "")
+        strides = f"strides {layer.strides}" if hasattr(layer, "strides") else ""
+        shapes = "".join(str(tuple(weight.shape)) for weight in layer.weights)
+        layers.append(" ".join(part for part in (type(layer).__name__, activation, strides, shapes) if part))
+    return layers
