@@ -1,0 +1,99 @@
+"""A real JupyterLab and a real headless Chromium for the tests and benchmarks of what readers click."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+CHROMIUM = shutil.which("chromium")
+# Without these Chromium asks its maker's servers for updates all the time.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+QUIET += ["--disable-background-networking", "--disable-component-update"]
+SETUP = "import keras\nfrom gan_helpers import arena, data, plotting, widgets\nplotting.use_style()"
+
+
+def write(folder, name, *cells):
+    """A notebook of these code cells."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+class Lab:
+    """JupyterLab on `folder`: `lab.open("name")` gives a page with that notebook."""
+
+    def __init__(self, folder, browser):
+        self.folder, self.browser = Path(folder), browser
+
+    @contextlib.contextmanager
+    def running(self):
+        state = self.folder / ".state"
+        places = {
+            name: str(state / name)
+            for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+        }
+        settings = state / "settings"
+        tracker = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+        news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        for file, values in (
+            (tracker, {"windowingMode": "none"}),
+            (news, {"fetchNews": "false", "checkForUpdates": False}),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--port=0", "--IdentityProvider.token=t"]
+        command += [f"--ServerApp.root_dir={self.folder}", "--LabApp.expose_app_in_browser=True", "--allow-root"]
+        environment = {**os.environ, **places, "JUPYTERLAB_SETTINGS_DIR": str(settings)}
+        with (self.folder / "server.log").open("w") as log:
+            server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            self.address = self._address(state / "JUPYTER_RUNTIME_DIR", server)
+            yield self
+        finally:
+            server.terminate()
+            server.wait(30)
+
+    def _address(self, runtime, server):
+        for _ in range(300):
+            for file in runtime.glob("jpserver-*.json"):
+                with contextlib.suppress(json.JSONDecodeError):
+                    return json.loads(file.read_text())["url"]
+            if server.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(f"JupyterLab did not start: see {self.folder / 'server.log'}")
+
+    def open(self, name, width=1400, height=1000, theme="JupyterLab Light", context=None):
+        """A page with the notebook, not yet run. `page.problems` collects errors of its console."""
+        page = (context or self.browser.new_context(viewport={"width": width, "height": height})).new_page()
+        page.problems = []
+        page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(f"{self.address}lab/workspaces/{name}-{time.monotonic_ns()}/tree/{name}.ipynb?token=t")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_selector("text=| Idle", timeout=60_000)  # the kernel, in the status bar
+        if theme != "JupyterLab Light":
+            page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", theme)
+        return page
+
+
+def run_all(page, seconds=240, command="notebook:run-all-cells"):
+    """Run all cells and wait until the last has its number. Fails where a cell fails."""
+    page.evaluate("name => { jupyterapp.commands.execute(name); }", command)
+    wait_until_run(page, seconds)
+
+
+def wait_until_run(page, seconds=240):
+    numbered = (
+        "[...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]"
+        ".every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"
+    )
+    failed = "document.querySelector('.jp-OutputArea [data-mime-type=\"application/vnd.jupyter.error\"]')"
+    page.wait_for_function(f"() => {failed} || {numbered}", timeout=1000 * seconds)
+    assert not page.evaluate(f"() => {failed}?.textContent")
