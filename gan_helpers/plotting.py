@@ -82,14 +82,6 @@ def png(images, columns=8, gap=1, scale=3):
     return png_bytes(tile(images, columns, gap, scale))
 
 
-def figure_png(figure):
-    """A matplotlib figure as the bytes of a PNG file; the figure is closed."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
-    return buffer.getvalue()
-
-
 class MovingFigure:
     """A figure whose still parts are drawn once, so that the moving ones can follow a slider.
 

@@ -144,7 +144,7 @@ class Panel(ipywidgets.HBox):
         # Without these a box stretches the picture to the width of the page, and pixels blur.
         self.picture = ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"})
         self.problem = ipywidgets.HTML()
-        left = ipywidgets.VBox([*controls, self.problem])
+        left = ipywidgets.VBox([*controls, self.problem], layout={"width": "450px"})
         super().__init__([left, self.picture], layout={"flex_flow": "row wrap"})
 
     def redraw(self, change=None):

@@ -89,22 +89,28 @@ def test_images_that_cannot_be_judged(measure, images, sentence):
         measure(images)
 
 
-def test_damaged_weights_of_the_classifier(monkeypatch, tmp_path):
-    path = tmp_path / "digit_classifier.npz"
-    path.write_bytes(metrics.CLASSIFIER_FILE.read_bytes()[:-10])
-    monkeypatch.setattr(metrics, "CLASSIFIER_FILE", path)
-    metrics._classifier.cache_clear()
-    with pytest.raises(ValueError, match=r"digit_classifier\.npz is damaged"):
-        metrics.classifier()
-    monkeypatch.undo()
-
-
 def test_weights_of_another_network(monkeypatch):
     import keras
 
     other = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     monkeypatch.setattr(metrics, "build_classifier", lambda: other)
     metrics._classifier.cache_clear()
-    with pytest.raises(ValueError, match="weights of another network"):
+    with pytest.raises(ValueError, match="fit a classifier with the layers"):
         metrics.classifier()
     monkeypatch.undo()
+
+
+def test_mode_coverage_of_known_samples():
+    ring = data.ring()
+    covered, quality, kl = metrics.mode_coverage(ring.sample(20_000, seed=0), ring)
+    assert covered == 8 and kl < 0.002
+    assert abs(quality - (1 - np.exp(-4.5))) < 0.003  # three deviations in the plane
+    assert metrics.mode_coverage(ring.means[:4], ring) == (4, 1.0, pytest.approx(np.log(2)))
+    far = metrics.mode_coverage(np.zeros((10, 2)), ring)
+    assert far == (0, 0.0, np.inf)
+
+
+@pytest.mark.parametrize("samples", [np.zeros((0, 2)), np.zeros((5, 3)), np.full((5, 2), np.nan)])
+def test_mode_coverage_refuses_what_are_no_points(samples):
+    with pytest.raises(ValueError, match=r"samples (must have shape|contain NaN)"):
+        metrics.mode_coverage(samples, data.ring())

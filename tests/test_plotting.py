@@ -49,10 +49,22 @@ def test_png_can_be_read_back():
     assert np.array_equal(picture, plotting.tile(images, columns=2, scale=2))
 
 
-def test_figure_png_closes_the_figure():
-    figure = plt.figure(figsize=(2, 1), dpi=50)
-    assert Image.open(io.BytesIO(plotting.figure_png(figure))).size[0] > 50
-    assert not plt.get_fignums()
+def test_moving_figure_follows_its_artists_and_leaves_the_rest():
+    figure, ax = plt.subplots()
+    (line,) = ax.plot([0, 1], [0, 1])
+    ax.set_title("first")
+    moving = plotting.MovingFigure(figure, [line, ax.title])
+    assert not plt.get_fignums()  # pyplot would show it a second time at the end of the cell
+    first = moving.png()
+    line.set_ydata([1, 0])
+    second = moving.png()
+    line.set_ydata([0, 1])
+    assert first != second and moving.png() == first
+    whole = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(first))), whole)
+    ax.set_xlim(0, 5)
+    moving.refresh()
+    assert moving.png() != first
 
 
 def test_real_and_generated_look_different_in_grey_and_belief_runs_between():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gan_helpers import data, plotting, widgets
-from tests.test_training import X, make
+from tests.test_training import X, conv_pair, dense_pair, make
 
 
 def text_of(view_output):
@@ -39,6 +39,7 @@ def in_notebook(monkeypatch):
 
     monkeypatch.setattr(widgets, "get_ipython", Shell)
     monkeypatch.setattr(widgets, "display", lambda content, display_id: shown.append(("new", content.data)) or Handle())
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     return shown
 
 
@@ -85,8 +86,9 @@ def test_live_picture_follows_its_controls():
     def draw(level, count):
         return plotting.png(np.full((count, 4, 4), level))
 
-    box = widgets.live_picture(draw, level=(0.0, 1.0, 0.25), count=(1, 5, 2))
-    level, count, problem, picture = box.children
+    panel = widgets.live_picture(draw, level=(0.0, 1.0, 0.25), count=(1, 5, 2))
+    (level, count, problem), picture = panel.children[0].children, panel.picture
+    assert problem is panel.problem
     assert isinstance(level, ipywidgets.FloatSlider) and isinstance(count, ipywidgets.IntSlider)
     assert level.description == "level" and picture.value == draw(0.25, 2)
     level.value = 0.5
@@ -99,7 +101,7 @@ def test_live_picture_takes_any_control():
     choice = ipywidgets.SelectionSlider(options=[1, 10, 100], description="N")
     box = widgets.live_picture(lambda n: str(n).encode(), n=choice)
     choice.value = 100
-    assert box.children[-1].value == b"100"
+    assert box.picture.value == b"100"
 
 
 def test_live_picture_says_what_went_wrong_and_recovers():
@@ -108,13 +110,170 @@ def test_live_picture_says_what_went_wrong_and_recovers():
             raise ValueError("level must be at most 0.5.")
         return str(level).encode()
 
-    slider, problem, picture = widgets.live_picture(draw, level=(0.0, 1.0, 0.0)).children
+    panel = widgets.live_picture(draw, level=(0.0, 1.0, 0.0))
+    slider, problem, picture = panel.children[0].children[0], panel.problem, panel.picture
     slider.value = 0.8
     assert "level must be at most 0.5" in problem.value and picture.value == b"0.0"
     slider.value = 0.2
     assert problem.value == "" and picture.value == b"0.2"
 
 
+def test_stop_button_interrupts_this_kernel_and_goes_away(in_notebook, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", "a notebook")
+    monkeypatch.setattr(widgets, "get_connection_file", lambda: "/somewhere/kernel-12-ab.json")
+    view = widgets.TrainingView()
+    make().fit(X, steps=5, callbacks=[view])
+    assert "stop training</button>" in in_notebook[0][1] and "api/kernels/12-ab/interrupt" in in_notebook[0][1]
+    assert in_notebook[-1] == ("update", "")
+
+
 def test_samples_of_real_data_fit_the_view():
     picture = plotting.png(data.mnist(2)[0][:16])
     assert io.BytesIO(picture).read(4) == b"\x89PNG"
+
+
+# --- the explorer
+
+
+def dense_generator(latent=16):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [keras.Input((latent,)), keras.layers.Dense(784, activation="sigmoid"), keras.layers.Reshape((28, 28, 1))]
+    )
+
+
+def press(explorer, text):
+    row = next(w for w in explorer.children[0].children if isinstance(w, ipywidgets.HBox))
+    next(w for w in row.children if w.description == text).click()
+
+
+def test_explorer_plugs_in_with_one_line():
+    generator, gan = dense_generator(), make()
+    for model, dim in ((generator, 16), (gan, 8)):
+        explorer = widgets.LatentExplorer(model)
+        assert explorer.z.shape == (1, dim) and explorer.problem.value == ""
+        assert bytes(explorer.picture.value) == plotting.png(np.asarray(model(explorer.z)), scale=8)
+    assert [slider.description[:11] for slider in explorer.shifts] == [f"direction {i}" for i in range(1, 5)]
+
+
+def test_explorer_moves_along_its_directions_and_back():
+    explorer = widgets.LatentExplorer(dense_generator(), raw=[3])
+    start, picture = explorer.z, explorer.picture.value
+    explorer.shifts[0].value = 2.0
+    assert np.allclose(explorer.z - start, 2 * explorer.directions[0], atol=1e-6)
+    assert explorer.picture.value != picture
+    explorer.shifts[4].value = -1.0
+    assert explorer.shifts[4].description == "z[3]" and explorer.directions[4, 3] == 1
+    press(explorer, "reset sliders")
+    assert explorer.picture.value == picture and explorer.shifts[0].value == 0
+    press(explorer, "new noise")
+    assert explorer.picture.value != picture
+    explorer.walk.value = 1.0
+    assert np.allclose(explorer.z, explorer.end, atol=1e-5)
+
+
+def test_walk_keeps_the_length_of_codes():
+    start, end = np.random.default_rng(0).standard_normal((2, 5, 64))
+    middle = np.linalg.norm(widgets.arc(start, end, 0.5), axis=1)
+    ends = np.linalg.norm(start, axis=1), np.linalg.norm(end, axis=1)
+    assert (middle > 0.9 * np.minimum(*ends)).all() and (middle < 1.1 * np.maximum(*ends)).all()
+    assert np.allclose(widgets.arc(start, end, 0.0), start) and np.allclose(widgets.arc(start, end, 1.0), end)
+    assert np.array_equal(widgets.arc(start, start, 0.5), start)
+
+
+def test_strongest_directions_of_a_known_map():
+    scales = np.float32([1, 5, 0.1, 3])
+    directions, share = widgets.strongest_directions(lambda z: z * scales, 4, 2)
+    assert np.allclose(abs(directions), np.eye(4)[[1, 3]], atol=1e-3)
+    assert np.allclose(share, np.array([25, 9]) / (scales**2).sum(), atol=1e-3)
+
+
+def test_explorer_rows_and_path():
+    explorer = widgets.LatentExplorer(dense_generator(), row=3, directions=2)
+    assert explorer.z.shape == (3, 16)
+    explorer.record.value = True
+    for value in np.linspace(0, 3, 20):
+        explorer.shifts[0].value = value
+    assert len(explorer.path) == 20 and explorer.path[-1].shape == (3, 16)  # one for "record", one a move but the first
+    assert explorer.path_picture.layout.display is None and explorer.path_picture.value[:4] == b"\x89PNG"
+    explorer.record.value = False
+    assert explorer.path_picture.layout.display == "none"
+
+
+def test_explorer_of_a_conditional_model():
+    seen = {}
+
+    class Conditional:
+        latent_inputs = {"z": 4, "codes": 2, "labels": ["shoe", "shirt", "hat"]}  # noqa: RUF012
+
+        def __call__(self, z, codes, labels):
+            seen.update(z=z, codes=codes, labels=labels)
+            return np.broadcast_to(labels[:, None, None, None] / 3 + codes[:, :1, None, None] / 9, (len(z), 4, 4, 1))
+
+    explorer = widgets.LatentExplorer(Conditional(), row=2)
+    explorer.selectors["labels"].value = 2
+    explorer.code_sliders[1].value = -0.5
+    assert seen["labels"].tolist() == [2, 2] and seen["codes"].tolist() == [[0, -0.5]] * 2 and seen["z"].shape == (2, 4)
+    assert explorer.selectors["labels"].description == "label" and explorer.problem.value == ""
+    explorer.code_sliders[0].value = 7.0  # out of range: the slider stays at its end
+    assert explorer.code_sliders[0].value == 1.0 and explorer.problem.value == ""
+
+
+@pytest.mark.parametrize(
+    ("generate", "words"),
+    [
+        (lambda z: np.full((len(z), 4, 4, 1), np.nan), "contain NaN"),
+        (lambda z: np.zeros((len(z), 7)), "must have shape"),
+        (lambda z: np.zeros((len(z) + 1, 4, 4, 1)), "gave 2 images for 1 codes"),
+    ],
+)
+def test_explorer_tells_what_is_wrong_with_a_generator(generate, words):
+    explorer = widgets.LatentExplorer(generate, inputs={"z": 4}, directions=0)
+    assert words in explorer.problem.value
+
+
+def test_explorer_keeps_the_last_good_picture():
+    broken = []
+    explorer = widgets.LatentExplorer(
+        lambda z: np.zeros((len(z), 4, 4, 1)) + (np.nan if broken else z.mean()), inputs={"z": 4}, directions=np.eye(4)
+    )
+    good = explorer.picture.value
+    broken.append(True)
+    explorer.shifts[0].value = 1.0
+    assert explorer.picture.value == good and "contain NaN" in explorer.problem.value
+    broken.clear()
+    explorer.shifts[0].value = 2.0
+    assert explorer.picture.value != good and explorer.problem.value == ""
+
+
+def test_explorer_of_what_does_not_tell_its_inputs():
+    with pytest.raises(ValueError, match="say what the generator takes"):
+        widgets.LatentExplorer(lambda z: z)
+    with pytest.raises(ValueError, match="numbered 0 to 15: there is no 16"):
+        widgets.LatentExplorer(dense_generator(), raw=[16])
+
+
+@pytest.mark.parametrize("pair", [dense_pair, conv_pair])
+def test_a_move_takes_the_kernel_ten_milliseconds(pair):
+    explorer, seconds = widgets.LatentExplorer(make(pair)), []
+    for value in np.linspace(-3, 3, 40):
+        start = time.perf_counter()
+        explorer.shifts[0].value = value
+        seconds.append(time.perf_counter() - start)
+    assert np.median(seconds) < 0.01
+
+
+# --- the player
+
+
+def test_player_holds_all_frames_and_needs_no_kernel():
+    frames = [plotting.png(np.full((1, 4, 4), level)) for level in (0, 0.5, 1)]
+    page = widgets.player(frames, ["a", "b <c>", "d"], title="step").data
+    assert page.count("<figure") == 3 and page.count("hidden") >= 2 and "b &lt;c&gt;" in page
+    assert "<script" not in page and "http" not in page and "<label>step" in page
+
+
+def test_player_refuses_frames_without_captions():
+    for frames, captions in (([b"1"], []), ([], [])):
+        with pytest.raises(ValueError, match="as many captions as frames"):
+            widgets.player(frames, captions)

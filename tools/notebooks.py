@@ -2,11 +2,13 @@
 
     python tools/notebooks.py run notebooks/05_gan_mnist.ipynb   # or none: all, with solutions
     python tools/notebooks.py seeds notebooks/05_gan_mnist.ipynb 0 1 2 3 4
+    python tools/notebooks.py weights notebooks/05_gan_mnist.ipynb
     python tools/notebooks.py address https://github.com/someone/gan-course
 
 `run` executes from top to bottom, writes the notebook back without widget state, timings and
 warnings, and puts its picture for the README into docs/. `seeds` runs copies with these SEEDs
-and prints what each leaves in `scores`. `address` writes the address to pyproject.toml, every
+and prints what each leaves in `scores`. `weights` is `run`, and puts the networks that the notebook
+has trained into gan_helpers/pretrained. `address` writes the address to pyproject.toml, every
 badge and every setup cell.
 """
 
@@ -24,6 +26,14 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 900
+
+# What a full run of a notebook leaves for gan_helpers/pretrained: arguments of `pretrained.save`.
+SHIPPED = {
+    "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
+    "04_playground": "{**{name: gan.averaged_generator for name, gan in cured.items()},"
+    " 'generator': plain[0].generator, 'discriminator': plain[0].discriminator},"
+    " {'plain': plain_albums, 'cured': photographs.album}",
+}
 
 
 def all_notebooks():
@@ -81,13 +91,26 @@ def save_picture(notebook, name):
             (ROOT / "docs" / f"{name}.png").write_bytes(base64.b64decode(figure))
 
 
-def run(paths):
+def run(paths, keep_weights=False):
     for path in map(Path, paths) if paths else all_notebooks():
         notebook = nbformat.read(path, as_version=4)
+        if keep_weights:
+            code = f"from gan_helpers import pretrained\npretrained.save({path.stem!r}, {SHIPPED[path.stem]})"
+            notebook.cells.append(nbformat.v4.new_code_cell(code))
         seconds = execute(notebook)
+        if keep_weights:
+            notebook.cells.pop()
         nbformat.write(clean(notebook), path)
         save_picture(notebook, path.stem)
         print(f"{path.name}: {seconds:.0f} s", flush=True)
+
+
+def load_instead_of_training(notebook):
+    """Turn the notebook's visible switch from training to loading; False if it has none."""
+    switches = [cell for cell in notebook.cells if "\nTRAIN_NOW = True" in f"\n{cell.source}"]
+    for cell in switches:
+        cell.source = cell.source.replace("TRAIN_NOW = True", "TRAIN_NOW = False")
+    return bool(switches)
 
 
 def seeds(path, *numbers):
@@ -122,7 +145,12 @@ def address(url):
 
 
 if __name__ == "__main__":
-    commands = {"run": lambda *paths: run(paths), "seeds": seeds, "address": address}
+    commands = {
+        "run": lambda *paths: run(paths),
+        "seeds": seeds,
+        "weights": lambda *paths: run(paths, keep_weights=True),
+        "address": address,
+    }
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

@@ -29,7 +29,8 @@ def load(name, **networks):
             as `generator=my_generator`. Without any, all networks of the file are built.
 
     Returns:
-        dict from role to `keras.Model`.
+        dict from role to `keras.Model`, and "history" if the losses of the training were kept: a dict
+        from name to values.
 
     Raises:
         FileNotFoundError: nothing of that name ships.
@@ -54,15 +55,17 @@ def load(name, **networks):
     networks = networks or built
     for role, network in networks.items():
         network.set_weights([arrays[f"{role}/{i}"].astype(np.float32) for i in range(len(network.weights))])
-    return networks
+    history = {key.split("/")[1]: value for key, value in arrays.items() if key.startswith("history/")}
+    return {**networks, **({"history": history} if history else {})}
 
 
-def save(name, networks, dtype=np.float16, folder=FOLDER):
+def save(name, networks, history=None, dtype=np.float16, folder=FOLDER):
     """Write trained networks to a file that `load` reads, and its checksum beside it.
 
     Args:
         name: of the notebook.
         networks: dict from role to Sequential or functional `keras.Model`.
+        history: dict from name to values of the training, such as `fit(...).history`.
         dtype: of the stored weights. float16 halves the file; 11 bits are enough for pixels.
         folder: where to write.
     """
@@ -70,6 +73,7 @@ def save(name, networks, dtype=np.float16, folder=FOLDER):
     for role, network in networks.items():
         arrays[f"{role}/architecture"] = np.array(network.to_json())
         arrays.update({f"{role}/{i}": w.astype(dtype) for i, w in enumerate(network.get_weights())})
+    arrays.update({f"history/{key}": np.float32(values) for key, values in (history or {}).items()})
     folder = Path(folder)
     np.savez_compressed(folder / f"{name}.npz", **arrays)
     lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.npz"))]
