@@ -390,9 +390,12 @@ class Arena(ipywidgets.VBox):
         layout = {"max_width": "100%", "width": "max-content", "align_self": "flex-start"}
         self.picture = ipywidgets.Image(format="png", layout=layout)
         self.picture.add_class("gan-picture")
+        self.picture._view_count = 0  # from now on the front end counts how often the picture is on a page
+        self.picture.observe(lambda change: change["new"] or self.pause(), names="_view_count")
         self.problem = ipywidgets.HTML()
         self.record = ipywidgets.Checkbox(value=True, description="record", indent=False, layout={"width": "90px"})
         self.scrub = styled(ipywidgets.IntSlider(min=0, max=0, description="look back"), "380px", "80px")
+        self.scrub.add_class("gan-scrub")
         self.scrub.observe(self._guarded(self._look_back), names="value")
         for control in self.controls.values():
             control.observe(self._guarded(self._changed), names="value")
