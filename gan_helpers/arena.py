@@ -382,7 +382,7 @@ class Arena(ipywidgets.VBox):
 
     def _build_widgets(self):
         self._quiet = False
-        self.play = ipywidgets.Play(min=0, max=10**9, interval=50, show_repeat=False)
+        self.play = ipywidgets.Play(min=0, max=10**9, interval=self._interval(), show_repeat=False)
         self.play.observe(self._tick, names="value")
         for name in ("playing", "_playing"):
             if self.play.has_trait(name):
@@ -443,8 +443,11 @@ class Arena(ipywidgets.VBox):
 
         return run
 
+    def _interval(self):
+        return 1200 if self.controls["speed"].value == STAGES else 50  # milliseconds between two frames at least
+
     def _tick(self, change):
-        if self.playing or not hasattr(self.play, "comm"):
+        if self.playing:
             self._guarded(self.frame)()
 
     def frame(self):
@@ -485,7 +488,7 @@ class Arena(ipywidgets.VBox):
             optimizer = self.gan.d_optimizer if name == "d_rate" else self.gan.g_optimizer
             optimizer.learning_rate = change["new"]
         elif name == "speed":
-            self.play.interval = 1200 if change["new"] == STAGES else 50
+            self.play.interval = self._interval()
             self._stage, self._marks = None, {}
 
     def _look_back(self, change):

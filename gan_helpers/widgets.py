@@ -215,11 +215,17 @@ def strongest_directions(generate, latent_dim, n, seed=0, codes=16, step=0.1):
     Returns:
         directions: float32 `(n, latent_dim)`, of length 1, strongest first.
         share: float `(n,)`, the part each has in the whole squared change.
+
+    Raises:
+        ValueError: NaN, infinity or another number of images than codes.
     """
     squares = 0.0
     for z in np.random.default_rng(seed).standard_normal((codes, latent_dim)).astype(np.float32):
         around = z + step * np.concatenate([np.eye(latent_dim), -np.eye(latent_dim)]).astype(np.float32)
-        images = np.asarray(generate(around), float).reshape(2, latent_dim, -1)
+        images = np.asarray(generate(around), float)
+        if len(images) != len(around) or not np.isfinite(images).all():
+            raise ValueError("the generator must give one image of finite numbers for each code.")
+        images = images.reshape(2, latent_dim, -1)
         slopes = (images[0] - images[1]) / (2 * step)
         squares = squares + slopes @ slopes.T
     effect, directions = np.linalg.eigh(squares)

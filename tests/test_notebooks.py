@@ -148,6 +148,15 @@ def test_checks_tell_wrong_answers(path):
             assert errors and errors[0].ename == "AssertionError" and "Not yet" in errors[0].evalue, cell.source
 
 
+def test_loads_instead_of_training(path):
+    """The other position of the switch: all claims hold for the weights that ship, too."""
+    notebook = read(path)
+    if not notebooks.load_instead_of_training(notebook):
+        assert path.stem not in notebooks.SHIPPED
+        pytest.skip("nothing is trained that ships")
+    assert notebooks.execute(notebook) < 90
+
+
 @pytest.mark.skipif(
     COLAB_KERNEL not in KernelSpecManager().find_kernel_specs(), reason=f"no kernel named {COLAB_KERNEL}: see README.md"
 )

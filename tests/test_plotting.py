@@ -60,8 +60,9 @@ def test_moving_figure_follows_its_artists_and_leaves_the_rest():
     second = moving.png()
     line.set_ydata([0, 1])
     assert first != second and moving.png() == first
-    whole = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(first))), whole)
+    whole = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    packed = np.asarray(Image.open(io.BytesIO(first)).convert("RGB")).astype(int)
+    assert packed.shape == whole.shape and np.abs(packed - whole).mean() < 3  # of 256 levels
     ax.set_xlim(0, 5)
     moving.refresh()
     assert moving.png() != first

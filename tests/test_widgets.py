@@ -3,11 +3,14 @@ import time
 
 import ipywidgets
 import keras
+import nbformat
 import numpy as np
 import pytest
+from jupyter_client.kernelspec import KernelSpecManager
 
 from gan_helpers import data, plotting, widgets
 from tests.test_training import X, conv_pair, dense_pair, make
+from tools import notebooks
 
 
 def text_of(view_output):
@@ -188,6 +191,12 @@ def test_strongest_directions_of_a_known_map():
     assert np.allclose(share, np.array([25, 9]) / (scales**2).sum(), atol=1e-3)
 
 
+@pytest.mark.parametrize("generate", [lambda z: z * np.nan, lambda z: z[1:]])
+def test_strongest_directions_of_a_broken_generator(generate):
+    with pytest.raises(ValueError, match="one image of finite numbers for each code"):
+        widgets.strongest_directions(generate, 4, 2)
+
+
 def test_explorer_rows_and_path():
     explorer = widgets.LatentExplorer(dense_generator(), row=3, directions=2)
     assert explorer.z.shape == (3, 16)
@@ -261,6 +270,48 @@ def test_a_move_takes_the_kernel_ten_milliseconds(pair):
         explorer.shifts[0].value = value
         seconds.append(time.perf_counter() - start)
     assert np.median(seconds) < 0.01
+
+
+COLAB_KERNEL = "gan-course-colab"
+COLAB_CELL = """
+import ipywidgets, keras
+from keras import layers
+from gan_helpers import arena, data, pretrained, widgets
+from gan_helpers.models.gan import GAN
+assert ipywidgets.__version__.startswith("7."), ipywidgets.__version__
+
+def make_gan(noise, depth, width):
+    hidden = lambda: [layers.Dense(width, activation="relu") for _ in range(depth)]
+    generator = keras.Sequential([keras.Input((noise,)), *hidden(), layers.Dense(2)])
+    return GAN(generator, keras.Sequential([keras.Input((2,)), *hidden(), layers.Dense(1)]))
+
+explorer = widgets.LatentExplorer(pretrained.load("05_gan_mnist")["generator"], raw=[1])
+for slider in [*explorer.shifts, explorer.walk]:
+    before = bytes(explorer.picture.value)
+    slider.value = 0.7
+    assert bytes(explorer.picture.value) != before and explorer.problem.value == ""
+place = arena.Arena(make_gan, {"ring": data.ring(sigma=0.05)}, width=16, layers=1)
+place.play._playing = True
+place.play.value += 1
+assert place.rounds == 10 and place.playing, place.problem.value
+place.pause()
+assert not place.playing
+for name, control in place.controls.items():
+    options = getattr(control, "options", None)
+    control.value = options[0] if options else control.min
+    place.frame()
+    assert place.problem.value == "", name
+place.click.value = "0.2,0.5,1"
+assert len(place.own) == 25, place.problem.value
+"""
+
+
+@pytest.mark.skipif(
+    COLAB_KERNEL not in KernelSpecManager().find_kernel_specs(), reason=f"no kernel named {COLAB_KERNEL}: see README.md"
+)
+def test_callbacks_with_the_packages_of_colab():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(COLAB_CELL)])
+    notebooks.execute(notebook, kernel=COLAB_KERNEL)
 
 
 # --- the player

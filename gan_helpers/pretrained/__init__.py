@@ -4,6 +4,7 @@ Each was left by a full run of a notebook (`python tools/notebooks.py weights`).
 without pickle: for each network its architecture as Keras' JSON, and the arrays of its weights.
 """
 
+import json
 from pathlib import Path
 
 import keras
@@ -71,13 +72,23 @@ def save(name, networks, history=None, dtype=np.float16, folder=FOLDER):
     """
     arrays = {}
     for role, network in networks.items():
-        arrays[f"{role}/architecture"] = np.array(network.to_json())
+        arrays[f"{role}/architecture"] = np.array(json.dumps(_portable(json.loads(network.to_json()))))
         arrays.update({f"{role}/{i}": w.astype(dtype) for i, w in enumerate(network.get_weights())})
     arrays.update({f"history/{key}": np.float32(values) for key, values in (history or {}).items()})
     folder = Path(folder)
     np.savez_compressed(folder / f"{name}.npz", **arrays)
     lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.npz"))]
     (folder / CHECKSUMS).write_text("".join(lines))
+
+
+def _portable(config):
+    """A network's configuration without what only training needs: those parts differ between versions of Keras."""
+    if isinstance(config, list):
+        return [_portable(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    training = ("_initializer", "_regularizer", "_constraint", "quantization_config", "build_config", "compile_config")
+    return {key: _portable(value) for key, value in config.items() if not key.endswith(training)}
 
 
 def _architecture(network):
