@@ -373,8 +373,12 @@ class Arena(ipywidgets.VBox):
         if len(self.frames) > self.FRAMES:
             del self.frames[1::2], self.captions[1::2]
             self._every *= 2
+        if not self.playing:  # a slider that moved with every frame would send its own echoes in between
+            self._move_scrub()
+
+    def _move_scrub(self):
         self._quiet = True
-        self.scrub.max = len(self.frames) - 1
+        self.scrub.max = max(0, len(self.frames) - 1)
         self.scrub.value = self.scrub.max
         self._quiet = False
 
@@ -386,7 +390,7 @@ class Arena(ipywidgets.VBox):
         self.play.observe(self._tick, names="value")
         for name in ("playing", "_playing"):
             if self.play.has_trait(name):
-                self.play.observe(self._pause_others, names=name)
+                self.play.observe(self._played, names=name)
         layout = {"max_width": "100%", "width": "max-content", "align_self": "flex-start"}
         self.picture = ipywidgets.Image(format="png", layout=layout)
         self.picture.add_class("gan-picture")
@@ -463,10 +467,14 @@ class Arena(ipywidgets.VBox):
         self.train(1, d, g)
         self.show()
 
-    def _pause_others(self, change=None):
+    def _played(self, change):
+        if change["new"]:
+            self._pause_others()
+        else:
+            self._move_scrub()
+
+    def _pause_others(self):
         """There is one kernel: the arena that starts, or appears, pauses the one that plays."""
-        if change is not None and not change["new"]:
-            return
         if Arena._active not in (None, self) and Arena._active.playing:
             Arena._active.pause()
             Arena._active.problem.value = "paused, because another arena plays"

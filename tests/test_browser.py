@@ -247,6 +247,16 @@ def test_every_control_of_the_arena_has_a_name(open_page):
     assert len(names) > 20 and all(name.strip() for name in names), names
 
 
+def busy_states(page):
+    """What the server says of its kernels, asked ten times in a second."""
+    kernels = "() => fetch('/api/kernels', {headers: {Authorization: 'token t'}}).then(answer => answer.json())"
+    states = set()
+    for _ in range(10):
+        states |= {kernel["execution_state"] for kernel in page.evaluate(kernels)}
+        page.wait_for_timeout(100)
+    return states
+
+
 def test_two_arenas_and_a_tab_that_is_closed(open_page, lab):
     page = open_page("two")
     labs.run_all(page)
@@ -263,12 +273,19 @@ def test_two_arenas_and_a_tab_that_is_closed(open_page, lab):
     page.evaluate("() => { jupyterapp.commands.execute('application:close'); }")
     page.get_by_role("button", name="Discard").click()
     page.wait_for_timeout(1500)
-    kernels = "() => fetch('/api/kernels', {headers: {Authorization: 'token t'}}).then(answer => answer.json())"
-    states = set()
-    for _ in range(10):
-        states |= {kernel["execution_state"] for kernel in page.evaluate(kernels)}
-        page.wait_for_timeout(100)
-    assert states == {"idle"}, "the arena goes on training after its tab was closed"
+    assert busy_states(page) == {"idle"}, "the arena goes on training after its tab was closed"
+    # What ipywidgets itself says when the page of a playing control is gone.
+    page.problems = [text for text in page.problems if "Could not send widget sync message" not in text]
+
+
+def test_arena_whose_output_is_cleared_stops_playing(open_page):
+    page = open_page("arena")
+    labs.run_all(page)
+    page.get_by_label("play or pause").press("Enter")
+    page.wait_for_timeout(2000)
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:clear-all-cell-outputs'); }")
+    page.wait_for_timeout(1500)
+    assert busy_states(page) == {"idle"}, "the arena goes on training though nobody can see it"
 
 
 def test_stop_button_ends_training_and_keeps_the_model(open_page):
