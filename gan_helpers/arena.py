@@ -109,7 +109,7 @@ class Arena(ipywidgets.VBox):
     def train(self, rounds=1, d=True, g=True):
         """Train for `rounds` rounds; without `d` or `g` only the other network moves."""
         self._need_data()
-        self._stage = None
+        self._stage, self._marks = None, {}
         d_loss, g_loss = self._losses
         for _ in range(rounds):
             x, z = self._batch(), self._noise()
@@ -556,4 +556,4 @@ def _controls(data_names, seed):
             options=[STAGES, 1, 3, 10, 30, 100], value=10, description="rounds a frame"
         ),
     }
-    return {name: styled(control, "310px") for name, control in controls.items()}
+    return {name: styled(control, "285px", "135px") for name, control in controls.items()}

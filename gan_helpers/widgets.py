@@ -142,7 +142,9 @@ class Panel(ipywidgets.HBox):
     def __init__(self, draw, controls, title="picture"):
         self.draw = draw
         # Without these a box stretches the picture to the width of the page, and pixels blur.
-        self.picture = ipywidgets.Image(format="png", layout={"width": "max-content", "align_self": "flex-start"})
+        layout = {"width": "max-content", "align_self": "flex-start"}
+        nothing = plotting.png(np.ones((1, 1, 1)), scale=1)  # a browser shows a torn picture for none
+        self.picture = ipywidgets.Image(value=nothing, format="png", layout=layout)
         self.problem = ipywidgets.HTML()
         left = ipywidgets.VBox([*controls, self.problem], layout={"width": "450px"})
         super().__init__([left, self.picture], layout={"flex_flow": "row wrap"})

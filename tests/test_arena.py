@@ -62,6 +62,8 @@ def test_five_stages_each_and_only_the_last_moves(place):
     assert place.rounds == 2 and place.problem.value == ""
     text = place.parts["text"].get_text()
     assert "step of G" in text and "▶ 5 G's weights move" in text
+    place.frame()  # playing on leaves no mark of slow motion behind
+    assert not place._marks and not place.parts["moves"].get_segments()
 
 
 def test_slow_motion_uses_the_batch_it_shows(place):

@@ -68,6 +68,18 @@ def test_moving_figure_follows_its_artists_and_leaves_the_rest():
     assert moving.png() != first
 
 
+def test_moving_figure_keeps_the_colours_of_belief():
+    """Of its 256 colours enough are set aside for what is not on the figure at first."""
+    figure, ax = plt.subplots()
+    image = ax.imshow(np.full((1, 50), 0.5), cmap=plotting.BELIEF, vmin=0, vmax=1, aspect="auto")
+    moving = plotting.MovingFigure(figure, [image])
+    image.set_data(np.linspace(0, 1, 50)[None])
+    packed = np.asarray(Image.open(io.BytesIO(moving.png())).convert("RGB")).astype(int)
+    exact = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    # Half a step of the palette and Pillow's rounding, of 256 levels.
+    assert np.abs(packed - exact).max() <= 12 and (packed[0, 0] == 255).all()
+
+
 def test_real_and_generated_look_different_in_grey_and_belief_runs_between():
     assert np.allclose(plotting.BELIEF(1.0)[:3], plt.matplotlib.colors.to_rgb(plotting.REAL), atol=0.01)
     assert np.allclose(plotting.BELIEF(0.0)[:3], plt.matplotlib.colors.to_rgb(plotting.FAKE), atol=0.01)
