@@ -293,8 +293,8 @@ class Arena(ipywidgets.VBox):
         if self._stage is not None:
             z_cloud = np.concatenate([self._z_batch, z_cloud[self.BATCH :]])
         fake, lines, belief, slope = (t.numpy() for t in self._look(z_cloud, z_lines, self.places, x))
-        if not np.isfinite(fake).all() or np.isinf(self._losses).any():
-            raise FloatingPointError("a loss became NaN or infinite: choose smaller learning rates and press reset.")
+        if not (np.isfinite(fake).all() and np.isfinite(belief).all()):
+            raise FloatingPointError("a network became NaN or infinite: choose smaller learning rates and press reset.")
         self._measure(fake)
         parts, empty = self.parts, np.zeros((0, 2))
         parts["heat"].set_data(belief.reshape(self.HEAT, self.HEAT))

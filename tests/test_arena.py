@@ -183,8 +183,10 @@ def test_what_is_kept_is_bounded(place):
     assert place.history["round"] == sorted(place.history["round"])
 
 
-def test_nan_is_told_and_reset_helps(place):
-    place.gan.generator.set_weights([np.full_like(w, np.nan) for w in place.gan.generator.get_weights()])
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+def test_nan_is_told_and_reset_helps(place, role):
+    network = getattr(place.gan, role)
+    network.set_weights([np.full_like(w, np.nan) for w in network.get_weights()])
     picture = place.picture.value
     button(place, "step both").click()
     assert "NaN or infinite" in place.problem.value and place.picture.value == picture
