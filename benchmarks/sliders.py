@@ -134,10 +134,11 @@ def arena(lab, minutes):
 
 
 MEMORY = """
-import psutil, threading, time
+import os, psutil, threading, time
 def note():
     while True:
-        with open("memory", "w") as file: print(psutil.Process().memory_info().rss // 1024, file=file)
+        with open("memory.new", "w") as file: print(psutil.Process().memory_info().rss // 1024, file=file)
+        os.replace("memory.new", "memory")
         time.sleep(1)
 threading.Thread(target=note, daemon=True).start()
 """
