@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 from tests import lab as labs
 from tests.test_browser import ARENA, NETWORKS
 
-PRESSES = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+PRESSES = max(10, int(sys.argv[1])) if len(sys.argv) > 1 else 50
 NETS = """
 import time
 import matplotlib.pyplot as plt
