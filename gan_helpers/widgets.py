@@ -16,7 +16,6 @@ import ipywidgets
 import keras
 import numpy as np
 import tensorflow as tf
-from ipykernel.connect import get_connection_file
 from IPython import get_ipython
 from IPython.display import HTML, display
 from tqdm import tqdm
@@ -50,7 +49,7 @@ class TrainingView(keras.callbacks.Callback):
         epochs, steps = self.params["epochs"], self.params["steps"]
         self.total = self.params.get("total_steps", epochs * steps)
         self.in_notebook = get_ipython() is not None and hasattr(get_ipython(), "kernel")
-        self.start = self.drawn = time.monotonic()
+        self.start = time.monotonic()
         self.epoch = self.done = 0
         self.due = self.start + self.PAUSE
         self.logs, self.handle = {}, None
@@ -101,6 +100,8 @@ def _interrupt_button():
 
     An ipywidgets button would not do: a kernel serves its click when the cell has ended.
     """
+    from ipykernel.connect import get_connection_file  # there is one where there is a Jupyter server
+
     kernel = Path(get_connection_file()).stem.removeprefix("kernel-")
     script = (
         "const page = document.getElementById('jupyter-config-data');"
@@ -136,10 +137,9 @@ class Panel(ipywidgets.HBox):
     Args:
         draw: callable without arguments that returns the bytes of a PNG file.
         controls: ipywidgets, in their order.
-        title: what the picture shows, for those who cannot see it.
     """
 
-    def __init__(self, draw, controls, title="picture"):
+    def __init__(self, draw, controls):
         self.draw = draw
         # Without these a box stretches the picture to the width of the page, and pixels blur.
         layout = {"width": "max-content", "align_self": "flex-start"}
@@ -198,9 +198,9 @@ def arc(start, end, t):
     """
     lengths = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
     angle = np.arccos(np.clip((start * end).sum(axis=-1, keepdims=True) / lengths, -1, 1))
-    if np.all(angle < 1e-3):  # next to no way to go
-        return start
-    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
+    # sin(t a) / sin(a), written so that it holds for an angle of zero, too.
+    share_start, share_end = (t * np.sinc(t * angle / np.pi) / np.sinc(angle / np.pi) for t in (1 - t, t))
+    return share_start * start + share_end * end
 
 
 def strongest_directions(generate, latent_dim, n, seed=0, codes=16, step=0.1):
@@ -276,7 +276,7 @@ class LatentExplorer(Panel):
         code = {"min": -1.0, "max": 1.0, "step": 0.02}
         self.code_sliders = [ipywidgets.FloatSlider(description=f"code {i + 1}", **code) for i in range(self.codes)]
         self.directions, texts = self._named_directions(directions, raw)
-        # A component of z along a direction of length 1 is normal: three deviations to either side are plenty.
+        # Along a direction of length 1 codes have deviation 1: six to either side pass through all that is typical.
         reach = {"min": -6.0, "max": 6.0, "step": 0.1}
         self.shifts = [ipywidgets.FloatSlider(description=text, **reach) for text in texts]
         self.walk = ipywidgets.FloatSlider(min=0, max=1, step=0.01, description="walk to another")
@@ -292,7 +292,7 @@ class LatentExplorer(Panel):
         ]
         self.path_picture = ipywidgets.Image(format="png", layout={"width": "max-content", "display": "none"})
         controls = [*self.selectors.values(), *sliders, ipywidgets.HBox(buttons), self.path_picture]
-        super().__init__(self._draw, controls, title="images of the generator")
+        super().__init__(self._draw, controls)
         self.new_noise()
 
     @staticmethod
