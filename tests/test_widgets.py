@@ -234,7 +234,7 @@ def test_explorer_of_a_conditional_keras_model():
         latent_inputs = {"z": 4, "labels": 3}  # noqa: RUF012
 
         def call(self, z, labels):
-            return tf.broadcast_to(tf.cast(labels, tf.float32)[:, None, None, None] / 3, (len(z), 4, 4, 1))
+            return tf.broadcast_to(tf.cast(labels, tf.float32)[:, None, None, None] / 3, (tf.shape(z)[0], 4, 4, 1))
 
     explorer = widgets.LatentExplorer(Conditional(), directions=0)
     black = bytes(explorer.picture.value)
