@@ -3,6 +3,7 @@ import time
 
 import ipywidgets
 import keras
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
@@ -276,14 +277,29 @@ def test_explorer_of_what_does_not_tell_its_inputs():
         widgets.LatentExplorer(dense_generator(), raw=[16])
 
 
-@pytest.mark.parametrize("pair", [dense_pair, conv_pair])
-def test_a_move_takes_the_kernel_ten_milliseconds(pair):
-    explorer, seconds = widgets.LatentExplorer(make(pair)), []
-    for value in np.linspace(-3, 3, 40):
+def milliseconds(action, times=30):
+    taken = []
+    for i in range(times):
         start = time.perf_counter()
-        explorer.shifts[0].value = value
-        seconds.append(time.perf_counter() - start)
-    assert np.median(seconds) < 0.01
+        action(i)
+        taken.append(1000 * (time.perf_counter() - start))
+    return np.median(taken)
+
+
+@pytest.mark.parametrize("pair", [dense_pair, conv_pair])
+def test_a_move_takes_a_fraction_of_redrawing_a_figure(pair):
+    """A ratio within one run, since machines differ; `benchmarks/sliders.py` measures milliseconds."""
+    gan = make(pair)
+    explorer = widgets.LatentExplorer(gan)
+
+    def redraw_figure(i):
+        figure, ax = plt.subplots(figsize=(3, 3))
+        ax.imshow(gan(explorer.z)[0, ..., 0], cmap="gray")
+        figure.savefig(io.BytesIO(), format="png")
+        plt.close(figure)
+
+    moved = milliseconds(lambda i: setattr(explorer.shifts[0], "value", 0.1 * (i + 1)))
+    assert moved < 0.4 * milliseconds(redraw_figure)
 
 
 COLAB_KERNEL = "gan-course-colab"
