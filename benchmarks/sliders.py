@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 from tests import lab as labs
 from tests.test_browser import ARENA, NETWORKS
 
-PRESSES = max(10, int(sys.argv[1])) if len(sys.argv) > 1 else 50
+PRESSES = max(20, int(sys.argv[1])) if len(sys.argv) > 1 else 50
 NETS = """
 import time
 import matplotlib.pyplot as plt
@@ -94,7 +94,7 @@ def sliders(lab):
         for i in range(len(CELLS)):
             area = areas.nth(i)
             area.locator(".noUi-handle").first.press("ArrowRight" if press % 20 < 10 else "ArrowLeft")
-            page.wait_for_timeout(400)
+            page.wait_for_timeout(600)
     shown = {name: areas.nth(i).evaluate("area => area.shown") for i, name in enumerate(CELLS)}
     for name, values in shown.items():
         print(f"{name:<16} key to picture, ms: {spread(values[5:])}   ({len(values)} of {PRESSES} presses)")
