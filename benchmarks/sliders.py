@@ -51,7 +51,6 @@ def timed(name, network):
 PLAIN = """
 v = np.eye(64, dtype="float32")
 def draw(first=0.0):
-    plt.figure(figsize=(3, 3))
     plt.imshow({network}(first * v[:1])[0, ..., 0], cmap="gray")
     plt.axis("off")
     plt.show()
@@ -114,17 +113,12 @@ def arena(lab, minutes):
     page = lab.open("arena")
     labs.run_all(page)
     page.wait_for_timeout(1000)
-    page.evaluate(
-        """() => { window.count = 0; new MutationObserver(() => window.count++).observe(
-        document.querySelector('img.gan-picture'), {attributes: true, attributeFilter: ['src']}); }"""
-    )
+    labs.count_pictures(page)
     page.get_by_label("play or pause").press("Enter")
     page.wait_for_timeout(3000)
     rates, memory, end = [], [], time.monotonic() + max(15, 60 * minutes)
     while time.monotonic() < end:
-        before, clock = page.evaluate("window.count"), time.monotonic()
-        page.wait_for_timeout(5000)
-        rates.append((page.evaluate("window.count") - before) / (time.monotonic() - clock))
+        rates.append(labs.frames_per_second(page, 5))
         memory.append(int(Path(lab.folder / "memory").read_text()) // 1024)
     print(f"arena: frames a second: median {median(rates):.1f}, lowest {min(rates):.1f} in {len(rates)} windows of 5 s")
     print(

@@ -33,6 +33,7 @@ G_STAGES = (
     "arrows: where D's belief grows",
     "G's weights move, so points do",
 )
+PLAYING = "playing" if ipywidgets.Play.class_traits().get("playing") else "_playing"  # ipywidgets 8 and 7
 OWN = "points you place"
 STAGES = "stage by stage"
 OPTIMIZERS = {
@@ -176,13 +177,11 @@ class Arena(ipywidgets.VBox):
 
     def pause(self):
         """Stop playing."""
-        for name in ("playing", "_playing"):  # ipywidgets 8 and 7 name it differently
-            if self.play.has_trait(name):
-                self.play.set_trait(name, False)
+        self.play.set_trait(PLAYING, False)
 
     @property
     def playing(self):
-        return any(getattr(self.play, name, False) for name in ("playing", "_playing"))
+        return getattr(self.play, PLAYING)
 
     # --- training
 
@@ -284,7 +283,7 @@ class Arena(ipywidgets.VBox):
         self.parts |= {"noise": noise, "text": text, **curves}
         self.figure = plotting.MovingFigure(figure, self.parts.values())
 
-    def show(self, *_):
+    def show(self):
         """Measure, draw the frame, and keep it if "record" is on."""
         x = self._batch() if len(self.x) else np.zeros((self.BATCH, 2), np.float32)
         z_lines = self.z_lines.reshape(-1, self.gan.latent_dim)
@@ -388,9 +387,7 @@ class Arena(ipywidgets.VBox):
         self._quiet = False
         self.play = ipywidgets.Play(min=0, max=10**9, interval=self._interval(), show_repeat=False)
         self.play.observe(self._tick, names="value")
-        for name in ("playing", "_playing"):
-            if self.play.has_trait(name):
-                self.play.observe(self._played, names=name)
+        self.play.observe(self._played, names=PLAYING)
         layout = {"max_width": "100%", "width": "max-content", "align_self": "flex-start"}
         self.picture = ipywidgets.Image(format="png", layout=layout)
         self.picture.add_class("gan-picture")

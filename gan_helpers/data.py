@@ -5,6 +5,7 @@ MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritt
 """
 
 import hashlib
+import io
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,9 @@ MNIST_FILE = Path(__file__).with_name("mnist.npz")
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
 
-def checksum(path):
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def checksum(content):
+    """SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_arrays(path, sha256):
@@ -34,9 +35,10 @@ def read_arrays(path, sha256):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is missing from {path.parent}: reinstall gan_helpers to get it back.")
-    if checksum(path) != sha256:
+    content = path.read_bytes()
+    if checksum(content) != sha256:
         raise ValueError(f"{path.name} is damaged, its checksum is not the expected one: reinstall gan_helpers.")
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)
 
 

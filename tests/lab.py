@@ -69,9 +69,9 @@ class Lab:
             time.sleep(0.1)
         raise RuntimeError(f"JupyterLab did not start: see {self.folder / 'server.log'}")
 
-    def open(self, name, width=1400, height=1000, theme="JupyterLab Light", context=None):
+    def open(self, name, width=1400, height=1000):
         """A page with the notebook, not yet run. `page.problems` collects errors of its console."""
-        page = (context or self.browser.new_context(viewport={"width": width, "height": height})).new_page()
+        page = self.browser.new_context(viewport={"width": width, "height": height}).new_page()
         page.problems = []
 
         def console(message):
@@ -84,14 +84,12 @@ class Lab:
         page.goto(f"{self.address}lab/workspaces/{name}-{time.monotonic_ns()}/tree/{name}.ipynb?token=t")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.wait_for_selector("text=| Idle", timeout=60_000)  # the kernel, in the status bar
-        if theme != "JupyterLab Light":
-            page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", theme)
         return page
 
 
-def run_all(page, seconds=240, command="notebook:run-all-cells"):
+def run_all(page, seconds=240):
     """Run all cells and wait until the last has its number. Fails where a cell fails."""
-    page.evaluate("name => { jupyterapp.commands.execute(name); }", command)
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
     wait_until_run(page, seconds)
 
 
@@ -103,3 +101,16 @@ def wait_until_run(page, seconds=240):
     failed = "document.querySelector('.jp-OutputArea [data-mime-type=\"application/vnd.jupyter.error\"]')"
     page.wait_for_function(f"() => {failed} || {numbered}", timeout=1000 * seconds)
     assert not page.evaluate(f"() => {failed}?.textContent")
+
+
+def count_pictures(page):
+    page.evaluate(
+        """() => { window.count = 0; const image = document.querySelector('img.gan-picture');
+        new MutationObserver(() => window.count++).observe(image, {attributes: true, attributeFilter: ['src']}); }"""
+    )
+
+
+def frames_per_second(page, seconds=3):
+    before, clock = page.evaluate("window.count"), time.monotonic()
+    page.wait_for_timeout(1000 * seconds)
+    return (page.evaluate("window.count") - before) / (time.monotonic() - clock)

@@ -42,14 +42,12 @@ def load(name, **networks):
         raise FileNotFoundError(f"no weights named {name!r} ship with the course, only {', '.join(names())}.")
     sums = dict(reversed(line.split()) for line in (FOLDER / CHECKSUMS).read_text().splitlines())
     arrays = read_arrays(FOLDER / f"{name}.npz", sums[f"{name}.npz"])
-    built = {
-        key.split("/")[0]: keras.models.model_from_json(str(value))
-        for key, value in arrays.items()
-        if key.endswith("/architecture")
-    }
+    roles = [key.removesuffix("/architecture") for key in arrays if key.endswith("/architecture")]
+    for role in networks:
+        if role not in roles:
+            raise ValueError(f"the weights {name!r} hold no {role}, only {', '.join(roles)}.")
+    built = {role: keras.models.model_from_json(str(arrays[f"{role}/architecture"])) for role in networks or roles}
     for role, network in networks.items():
-        if role not in built:
-            raise ValueError(f"the weights {name!r} hold no {role}, only {', '.join(built)}.")
         wanted, found = _architecture(built[role]), _architecture(network)
         if wanted != found:
             raise ValueError(f"the weights {name!r} fit a {role} with the layers {wanted}, but this one has {found}.")
@@ -77,7 +75,7 @@ def save(name, networks, history=None, dtype=np.float16, folder=FOLDER):
     arrays.update({f"history/{key}": np.float32(values) for key, values in (history or {}).items()})
     folder = Path(folder)
     np.savez_compressed(folder / f"{name}.npz", **arrays)
-    lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.npz"))]
+    lines = [f"{checksum(path.read_bytes())}  {path.name}\n" for path in sorted(folder.glob("*.npz"))]
     (folder / CHECKSUMS).write_text("".join(lines))
 
 
