@@ -148,6 +148,32 @@ def test_checks_tell_wrong_answers(path):
             assert errors and errors[0].ename == "AssertionError" and "Not yet" in errors[0].evalue, cell.source
 
 
+def test_theory_broken_on_purpose_stops_the_notebook(path):
+    """Each claim of the theory carries wrong versions (a sign, a factor): each of its assertions turns one down."""
+    if path.stem not in ("02_generators", "03_gan_theory"):
+        pytest.skip("only the theorems carry wrong versions of themselves")
+    notebook = read(path)
+    cells, wrong_versions = [], []
+    for cell in notebook.cells:
+        if "claim" in cell.metadata.get("tags", []):
+            assert all(old in cell.source for old, _ in cell.metadata["broken"]), cell.source
+            sources = [cell.source.replace(old, new) for old, new in cell.metadata["broken"]]
+            wrong_versions.append((cell, [nbformat.v4.new_code_cell(source) for source in sources]))
+            cells += wrong_versions[-1][1]  # in front of the right one, which puts all variables back
+        cells.append(cell)
+    notebook.cells = cells
+    notebooks.execute(notebook, allow_errors=True)
+    for claim, versions in wrong_versions:
+        assert not [o for o in claim.outputs if o.output_type == "error"], claim.source
+        errors = [[o for o in version.outputs if o.output_type == "error"] for version in versions]
+        assert all(error and error[0].ename == "AssertionError" for error in errors), claim.source
+        said = " ".join(error[0].evalue for error in errors)
+        for node in ast.walk(ast.parse(claim.source)):
+            if isinstance(node, ast.Assert):
+                message = node.msg.values[0] if isinstance(node.msg, ast.JoinedStr) else node.msg
+                assert message.value in said, f"no wrong version trips {message.value!r}"
+
+
 def test_loads_instead_of_training(path):
     """The other position of the switch: all claims hold for the weights that ship, too."""
     notebook = read(path)
