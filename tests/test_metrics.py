@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from gan_helpers import data, metrics
 
@@ -114,3 +115,55 @@ def test_mode_coverage_of_known_samples():
 def test_mode_coverage_refuses_what_are_no_points(samples):
     with pytest.raises(ValueError, match=r"samples (must have shape|contain NaN)"):
         metrics.mode_coverage(samples, data.ring())
+
+
+def bar(width, height=18.0, slant=0.0, fine=8):
+    """An image of a bar of `width` x `height` pixels that leans by `slant` degrees."""
+    y, x = 14 - (np.mgrid[: 28 * fine, : 28 * fine] + 0.5) / fine
+    inside = (abs(-x - y * np.tan(np.radians(slant))) < width / 2) & (abs(y) < height / 2)
+    return inside.reshape(28, fine, 28, fine).mean(axis=(1, 3))[None, ..., None].astype(np.float32)
+
+
+def sheared(images, degrees):
+    """Images pushed to the right by the tangent of the angle times the height above the middle."""
+    slope = np.tan(np.radians(degrees))
+    return np.stack(
+        [
+            ndimage.affine_transform(x, [[1, 0, 0], [slope, 1, 0], [0, 0, 1]], [0, -13.5 * slope, 0], order=1)
+            for x in images
+        ]
+    )
+
+
+@pytest.mark.parametrize("width", [2, 3, 4, 6])
+@pytest.mark.parametrize("slant", [-20, 0, 15, 30])
+def test_strokes_of_a_bar(width, slant):
+    measures = {name: value[0] for name, value in metrics.stroke_measures(bar(width, slant=slant)).items()}
+    assert abs(measures["slant"] - slant) < 0.5
+    across, along = width * np.cos(np.radians(slant)), 18 / np.cos(np.radians(slant))
+    # The mean distance to the border of a rectangle a x b is a/4 - a^2/(12 b): its ends count, too.
+    assert abs(measures["thickness"] - (across - across**2 / (3 * along))) < 0.3
+    assert abs(measures["height"] - 0.95 * 18) < 1
+    assert abs(measures["length"] - width * 18 / measures["thickness"]) < 1
+
+
+@pytest.mark.parametrize("degrees", [-20, -10, 10, 20])
+def test_slant_follows_a_known_shear(degrees):
+    x = data.mnist(None, "test")[0][:200]
+    before, after = (
+        np.tan(np.radians(metrics.stroke_measures(a)["slant"])) for a in (x, sheared(x, degrees).clip(0, 1))
+    )
+    wanted = np.degrees(np.arctan(before + np.tan(np.radians(degrees))))
+    assert np.abs(np.degrees(np.arctan(after)) - wanted).mean() < 0.5
+
+
+def test_thickness_follows_a_known_growth():
+    x = data.mnist(None, "test")[0][:200]
+    grown = ndimage.grey_dilation(x, size=(1, 3, 3, 1))  # a pixel more on either side
+    gain = metrics.stroke_measures(grown)["thickness"] - metrics.stroke_measures(x)["thickness"]
+    assert 1.5 < np.median(gain) < 2.5
+
+
+def test_an_image_without_ink_has_no_strokes():
+    with pytest.raises(ValueError, match="image 1 has no ink"):
+        metrics.stroke_measures(np.stack([bar(3)[0], np.zeros((28, 28, 1), np.float32)]))

@@ -30,6 +30,7 @@ CELL_SECONDS = 900
 # What a full run of a notebook leaves for gan_helpers/pretrained: arguments of `pretrained.save`.
 SHIPPED = {
     "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
+    "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
     "04_playground": "{**{name: gan.averaged_generator for name, gan in cured.items()},"
     " 'generator': plain[0].generator, 'discriminator': plain[0].discriminator},"
     " {'plain': plain_albums, 'cured': photographs.album}",

@@ -31,19 +31,13 @@ class GAN(AdversarialModel):
         super().__init__(seed=seed, **kwargs)
         check_network(generator, "generator")
         check_network(discriminator, "discriminator")
-        if len(generator.input_shape) != 2:
-            raise ValueError(f"the generator must take codes of shape (n, latent_dim), not {generator.input_shape}.")
-        if generator.output_shape[1:] != discriminator.input_shape[1:]:
-            raise ValueError(
-                f"the generator makes samples of shape {generator.output_shape[1:]}, "
-                f"but the discriminator takes {discriminator.input_shape[1:]}."
-            )
+        self.check_inputs(generator, discriminator)
         check_logits(discriminator)
         if ema is not None and not 0 < ema < 1:
             raise ValueError(f"ema must lie between 0 and 1, such as 0.999, or be None, not {ema}.")
         self.generator, self.discriminator, self.ema = generator, discriminator, ema
         self.networks = [generator, discriminator]
-        self.latent_dim = generator.input_shape[1]
+        self.latent_dim = generator.inputs[0].shape[1]
         self.averaged_generator = generator
         if ema is not None:
             self.averaged_generator = keras.models.clone_model(generator)
@@ -74,6 +68,17 @@ class GAN(AdversarialModel):
         g_optimizer.build(self.generator.trainable_variables)
         self.batches_per_step = d_steps
         self.set_optimizers([d_optimizer, g_optimizer])
+
+    @staticmethod
+    def check_inputs(generator, discriminator):
+        """Raise ValueError unless the two networks fit together."""
+        if len(generator.input_shape) != 2:
+            raise ValueError(f"the generator must take codes of shape (n, latent_dim), not {generator.input_shape}.")
+        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+            raise ValueError(
+                f"the generator makes samples of shape {generator.output_shape[1:]}, "
+                f"but the discriminator takes {discriminator.input_shape[1:]}."
+            )
 
     def check_data(self, x):
         """Return `x` as float32, or raise ValueError: its shape and range must be those of G's samples."""
@@ -113,16 +118,17 @@ class GAN(AdversarialModel):
         self.minimise(g_loss, tape, self.g_optimizer, self.generator)
         return g_loss
 
-    def penalty(self, x, x_fake):
+    def penalty(self, x, x_fake, discriminator=None):
         """What is added to D's loss so that its slopes stay gentle. A weight of zero costs no time."""
+        discriminator = discriminator or self.discriminator
         total = 0.0
         if self.r1:
-            total += self.r1 * losses.zero_centred_penalty(self.discriminator, x)
+            total += self.r1 * losses.zero_centred_penalty(discriminator, x)
         if self.r2:
-            total += self.r2 * losses.zero_centred_penalty(self.discriminator, x_fake)
+            total += self.r2 * losses.zero_centred_penalty(discriminator, x_fake)
         if self.gradient_penalty:
             share = tf.random.stateless_uniform([len(x)], self.draw_seed())
-            total += self.gradient_penalty * losses.gradient_penalty(self.discriminator, x, x_fake, share)
+            total += self.gradient_penalty * losses.gradient_penalty(discriminator, x, x_fake, share)
         return total
 
     def update_average(self):
@@ -158,10 +164,14 @@ class GAN(AdversarialModel):
                 raise ValueError(f"n must be a positive whole number, not {n}.")
             random = np.random if seed is None else np.random.default_rng(seed)
             z = random.standard_normal((int(n), self.latent_dim))
+        return self.averaged_generator.predict(self.check_z(z), batch_size=500, verbose=0)
+
+    def check_z(self, z):
+        """Return codes as float32, or raise ValueError: finite numbers `(n, latent_dim)`."""
         z = np.asarray(z, np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not np.isfinite(z).all():
             raise ValueError(f"z must be finite numbers of shape (n, {self.latent_dim}), not {z.shape}.")
-        return self.averaged_generator.predict(z, batch_size=500, verbose=0)
+        return z
 
     def call(self, z, training=False):
         """Samples for codes `z`, as a tensor."""

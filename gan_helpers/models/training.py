@@ -82,6 +82,11 @@ def check_data(x, shape, activation):
     return x
 
 
+def count_rows(data):
+    """How many rows an array has, or each array of a tuple."""
+    return len(tf.nest.flatten(data)[0])
+
+
 class AdversarialModel(keras.Model):
     """A `keras.Model` whose `fit` runs its `train_step` for a number of steps, fast and repeatably.
 
@@ -134,7 +139,8 @@ class AdversarialModel(keras.Model):
         """Train for `steps` more steps. Call it again to go on: 100 + 100 steps equal 200.
 
         Args:
-            x: the data, a finite float array whose rows fit the networks.
+            x: the data, a finite float array whose rows fit the networks, or a tuple of arrays
+                with equally many rows, if the `train_step` of the model takes such a tuple.
             steps: how many times `train_step` runs.
             batch_size: rows of `x` in one step, drawn at random with replacement. Under
                 `tf.distribute` the replicas share them.
@@ -156,9 +162,9 @@ class AdversarialModel(keras.Model):
         for name, value in (("steps", steps), ("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
             if int(value) != value or value < 1:
                 raise ValueError(f"{name} must be a positive whole number, not {value}.")
-        x = self.check_data(x)
-        if len(x) < batch_size:
-            raise ValueError(f"batch_size {batch_size} is larger than the data: there are only {len(x)} rows.")
+        x = tf.nest.map_structure(tf.constant, self.check_data(x))
+        if count_rows(x) < batch_size:
+            raise ValueError(f"batch_size {batch_size} is larger than the data: there are only {count_rows(x)} rows.")
         replicas = self.distribute_strategy.num_replicas_in_sync
         if batch_size % replicas:
             raise ValueError(f"batch_size {batch_size} must be a multiple of the {replicas} replicas that share it.")
@@ -172,7 +178,7 @@ class AdversarialModel(keras.Model):
         start = int(self.step.numpy())
         calls.on_train_begin()
         try:
-            self._run_epochs(tf.constant(x), start, steps, batch_size, steps_per_epoch, calls)
+            self._run_epochs(x, start, steps, batch_size, steps_per_epoch, calls)
         except KeyboardInterrupt:
             done = int(self.step.numpy()) - start
             print(f"Stopped after {done:,} of {steps:,} steps. What was learned is kept: fit goes on from here.")
@@ -211,8 +217,8 @@ class AdversarialModel(keras.Model):
     def _one_step(self, data, batch_size):
         self._draws = 0
         n = batch_size * self.batches_per_step
-        rows = tf.random.stateless_uniform([n], self.draw_seed(), maxval=len(data), dtype=tf.int64)
-        losses = self.train_step(tf.gather(data, rows))
+        rows = tf.random.stateless_uniform([n], self.draw_seed(), maxval=count_rows(data), dtype=tf.int64)
+        losses = self.train_step(tf.nest.map_structure(lambda part: tf.gather(part, rows), data))
         self.step.assign(self.step + 1)
         return tf.stack([losses[name] for name in self.loss_names])
 

@@ -1,0 +1,139 @@
+"""The conditional generative adversarial network. M. Mirza and S. Osindero, arXiv:1411.1784."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_helpers.models.gan import GAN
+from gan_helpers.models.training import check_data, last_activation
+
+
+@keras.saving.register_keras_serializable(package="gan_helpers")
+class ConditionalGAN(GAN):
+    """A generator and a discriminator that are both told the class of the sample.
+
+    Args:
+        generator: `keras.Model` from [z, c] to samples `(n, ...)`: codes z `(n, latent_dim)` and
+            one-hot classes c `(n, classes)`.
+        discriminator: `keras.Model` from [x, c], such samples and their classes, to logits `(n, 1)`.
+        ema, seed: as in `GAN`, whose `compile` this is, too.
+
+    Raises:
+        ValueError: the networks do not take two inputs, or do not fit together.
+    """
+
+    def __init__(self, generator, discriminator, ema=None, seed=0, **kwargs):
+        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
+        self.classes = generator.inputs[1].shape[1]
+        self.latent_inputs = {"z": self.latent_dim, "labels": self.classes}  # for the sliders
+
+    # --- the algorithm
+
+    def train_step(self, batch):
+        """One round: `d_steps` steps of the discriminator, then one of the generator.
+
+        `batch` holds images and their labels, for each of the discriminator's steps in turn.
+        """
+        x_parts, label_parts = (tf.split(part, self.d_steps) for part in batch)
+        for x, labels in zip(x_parts, label_parts, strict=True):
+            c = tf.one_hot(labels, self.classes)
+            d_loss = self.discriminator_step(x, c, self.draw_z(len(x)))
+        g_loss = self.generator_step(x, c, self.draw_z(len(x)))
+        self.update_average()
+        return {"d_loss": d_loss, "g_loss": g_loss}
+
+    def discriminator_step(self, x, c, z):
+        """Tell real `x` of the classes `c` from samples that were asked for the same classes."""
+        x_fake = self.generator([z, c], training=True)
+        judge = lambda images, training: self.discriminator([images, c], training=training)  # noqa: E731
+        with tf.GradientTape() as tape:
+            d_loss, _ = self.adversarial_loss(judge(x, training=True), judge(x_fake, training=True))
+            total = d_loss + self.penalty(x, x_fake, judge)
+        self.minimise(total, tape, self.d_optimizer, self.discriminator)
+        return d_loss
+
+    def generator_step(self, x, c, z):
+        """Fool the discriminator, which knows what was asked for: a good 7 does not pass for a 3."""
+        with tf.GradientTape() as tape:
+            real = self.discriminator([x, c], training=True)
+            fake = self.discriminator([self.generator([z, c], training=True), c], training=True)
+            _, g_loss = self.adversarial_loss(real, fake)
+        self.minimise(g_loss, tape, self.g_optimizer, self.generator)
+        return g_loss
+
+    # --- use
+
+    def fit(self, x, labels, steps, **options):
+        """Train for `steps` more steps on samples `x` `(n, ...)` and labels, int `(n,)`, 0 to classes - 1.
+
+        The other options, what it returns and what it raises: see `AdversarialModel.fit`.
+        """
+        return super().fit((x, labels), steps, **options)
+
+    def generate(self, labels, seed=None, z=None):
+        """New samples of the classes that are asked for.
+
+        Args:
+            labels: int `(n,)`, from 0 to classes - 1, one for each sample.
+            seed: int; the same seed gives the same codes. None draws from NumPy's global generator.
+            z: codes `(n, latent_dim)` to use instead of random ones.
+
+        Returns:
+            float32 array `(n, ...)` in the range of the generator's last activation.
+        """
+        labels = self.check_labels(labels)
+        if z is None:
+            random = np.random if seed is None else np.random.default_rng(seed)
+            z = random.standard_normal((len(labels), self.latent_dim))
+        z = self.check_z(z)
+        if len(z) != len(labels):
+            raise ValueError(f"there must be one code z for each label, not {len(z)} codes for {len(labels)} labels.")
+        c = np.eye(self.classes, dtype=np.float32)[labels]
+        return self.averaged_generator.predict([z, c], batch_size=500, verbose=0)
+
+    def call(self, z, labels, training=False):
+        """Samples for codes `z` and labels, as a tensor."""
+        c = tf.one_hot(labels, self.classes)
+        return self.averaged_generator([tf.convert_to_tensor(z), c], training=training)
+
+    # --- checks
+
+    @staticmethod
+    def check_inputs(generator, discriminator):
+        """Raise ValueError unless both networks take a pair, and the pairs fit together."""
+        for network, pair in ((generator, "[z, c]"), (discriminator, "[x, c]")):
+            if len(network.inputs) != 2:
+                raise ValueError(f"the {network.name} must take two inputs, {pair}, not {len(network.inputs)}.")
+        (z, c), (x, c_too) = generator.inputs, discriminator.inputs
+        if len(z.shape) != 2 or len(c.shape) != 2:
+            raise ValueError(
+                f"the generator must take z (n, latent_dim) and c (n, classes), not {z.shape} and {c.shape}."
+            )
+        if generator.output_shape != tuple(x.shape) or c.shape != c_too.shape:
+            raise ValueError(
+                f"the generator makes samples {generator.output_shape} of classes {c.shape}, "
+                f"but the discriminator takes {tuple(x.shape)} and {c_too.shape}."
+            )
+
+    def check_labels(self, labels):
+        """Return labels as int64, or raise ValueError: whole numbers `(n,)` from 0 to classes - 1."""
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"labels must be integers of shape (n,), such as [7, 1], not {labels.dtype} of shape {labels.shape}; "
+                "one-hot rows become integers by labels.argmax(axis=1)."
+            )
+        if labels.min() < 0 or labels.max() >= self.classes:
+            raise ValueError(
+                f"labels must lie between 0 and {self.classes - 1}, not between {labels.min()} and {labels.max()}."
+            )
+        return labels.astype(np.int64)
+
+    def check_data(self, data):
+        """Return images and labels, or raise ValueError: they must fit the networks, and one another."""
+        x, labels = data
+        x = check_data(x, self.generator.output_shape[1:], last_activation(self.generator))
+        labels = self.check_labels(labels)
+        if len(x) != len(labels):
+            raise ValueError(f"there must be one label for each image, not {len(labels)} labels for {len(x)} images.")
+        return x, labels
