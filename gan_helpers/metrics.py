@@ -9,6 +9,7 @@ from functools import cache
 import keras
 import numpy as np
 from scipy import linalg, ndimage
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
 from sklearn.neighbors import NearestNeighbors
 
@@ -214,3 +215,75 @@ def stroke_measures(images):
         measures["width"].append(np.subtract(*np.quantile(x, [0.975, 0.025])))
         measures["height"].append(np.subtract(*np.quantile(y, [0.975, 0.025])))
     return {name: np.array(values) for name, values in measures.items()}
+
+
+def match_categories(categories, labels, k=10):
+    """Give each category the digit of its own that makes the most pairs agree (the Hungarian method).
+
+    Args:
+        categories, labels: int `(n,)`, both from 0 to k - 1.
+
+    Returns:
+        digit_of: int `(k,)`, the digit of each category; no digit is given twice.
+        agreement: the share of pairs with `digit_of[category] == label`.
+
+    Raises:
+        ValueError: the two have different lengths, or are not whole numbers from 0 to k - 1.
+    """
+    categories, labels = np.asarray(categories), np.asarray(labels)
+    for name, values in (("categories", categories), ("labels", labels)):
+        if values.ndim != 1 or len(values) == 0 or not np.isin(values, np.arange(k)).all():
+            raise ValueError(f"{name} must be whole numbers from 0 to {k - 1}, of shape (n,).")
+    if len(categories) != len(labels):
+        raise ValueError(f"there must be one label for each category, not {len(labels)} for {len(categories)}.")
+    table = np.zeros((k, k), int)
+    np.add.at(table, (categories, labels), 1)
+    _, digit_of = linear_sum_assignment(table, maximize=True)
+    return digit_of, float((digit_of[categories] == labels).mean())
+
+
+def explained_share(code, factor, bins=20):
+    """Share of the variance of a factor that a code explains, var(E[factor | code]) / var(factor).
+
+    The conditional mean is taken over bins with equally many samples, so the relation may be any
+    curve. Pure chance explains about (bins - 1)/n.
+
+    Args:
+        code, factor: float `(n,)` with n of at least 2 * bins.
+
+    Raises:
+        ValueError: other shapes, too few samples, NaN, or a factor that does not vary.
+    """
+    code, factor = np.asarray(code, float), np.asarray(factor, float)
+    if code.ndim != 1 or code.shape != factor.shape or len(code) < 2 * bins:
+        raise ValueError(f"code and factor must be (n,) with n >= {2 * bins}, not {code.shape} and {factor.shape}.")
+    if not np.isfinite(code + factor).all() or factor.std() == 0:
+        raise ValueError("code and factor must be finite, and the factor must vary.")
+    parts = np.array_split(factor[np.argsort(code, kind="stable")], bins)
+    between = sum(len(part) * (part.mean() - factor.mean()) ** 2 for part in parts)
+    return float(between / ((factor - factor.mean()) ** 2).sum())
+
+
+def partial_correlations(codes, factors):
+    """How each code goes with each factor when all other codes are held fixed.
+
+    Both are freed of what the other codes predict of them linearly; the correlation of the rests
+    is returned.
+
+    Args:
+        codes: float `(n, k)`.
+        factors: float `(n, m)`.
+
+    Returns:
+        float `(k, m)` in [-1, 1].
+    """
+    codes, factors = np.asarray(codes, float), np.asarray(factors, float)
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
+        raise ValueError(f"codes and factors must be (n, k) and (n, m), not {codes.shape} and {factors.shape}.")
+    table = np.empty((codes.shape[1], factors.shape[1]))
+    for i in range(codes.shape[1]):
+        others = np.column_stack([np.ones(len(codes)), np.delete(codes, i, axis=1)])
+        both = np.column_stack([codes[:, i], factors])
+        rest = both - others @ np.linalg.lstsq(others, both, rcond=None)[0]
+        table[i] = np.corrcoef(rest.T)[0, 1:]
+    return table

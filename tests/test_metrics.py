@@ -167,3 +167,68 @@ def test_thickness_follows_a_known_growth():
 def test_an_image_without_ink_has_no_strokes():
     with pytest.raises(ValueError, match="image 1 has no ink"):
         metrics.stroke_measures(np.stack([bar(3)[0], np.zeros((28, 28, 1), np.float32)]))
+
+
+def test_match_categories_finds_a_hidden_permutation():
+    rng = np.random.default_rng(0)
+    labels, hidden = rng.integers(0, 10, 5000), rng.permutation(10)
+    categories = hidden[labels]
+    categories[:500] = rng.integers(0, 10, 500)  # a tenth at random: nine tenths of these are wrong
+    digit_of, agreement = metrics.match_categories(categories, labels)
+    assert np.array_equal(digit_of[hidden], np.arange(10))
+    assert abs(agreement - 0.91) < 0.01
+
+
+def test_match_categories_gives_no_digit_twice():
+    """Two categories that both hold only threes: one of them has to take another digit."""
+    digit_of, agreement = metrics.match_categories([0, 0, 1, 1, 1], [2, 2, 2, 2, 2], k=3)
+    assert sorted(digit_of) == [0, 1, 2] and digit_of[1] == 2 and agreement == 0.6
+
+
+@pytest.mark.parametrize("labels", [[0, 10], [0.5, 1], [0], [[0], [1]]])
+def test_match_categories_errors(labels):
+    with pytest.raises(ValueError, match=r"labels|one label"):
+        metrics.match_categories([0, 1], labels)
+
+
+def test_explained_share_of_known_relations():
+    rng = np.random.default_rng(0)
+    code, noise = rng.uniform(-1, 1, 20_000), rng.standard_normal(20_000)
+    # No straight line, and all of it but what varies within a bin, (1/20)^2 * 5 = 1.25 %.
+    assert abs(metrics.explained_share(code, code**2) - 0.9875) < 0.001
+    assert metrics.explained_share(code, noise) < 0.003
+    # Half of the variance each: that of a uniform number from -1 to 1 is 1/3.
+    assert abs(metrics.explained_share(code, code + noise / np.sqrt(3)) - 0.5) < 0.02
+    for bad in (np.full(20_000, np.nan), np.zeros(20_000), noise[:-1]):
+        with pytest.raises(ValueError, match="code and factor"):
+            metrics.explained_share(code, bad)
+
+
+def test_partial_correlations_tell_a_cause_from_its_companion():
+    rng = np.random.default_rng(0)
+    cause = rng.standard_normal(20_000)
+    companion = cause + rng.standard_normal(20_000)  # goes with the cause, and has no effect of its own
+    effect = cause + 0.5 * rng.standard_normal(20_000)
+    table = metrics.partial_correlations(np.stack([cause, companion], axis=1), effect[:, None])
+    assert np.corrcoef(companion, effect)[0, 1] > 0.6
+    # Given the companion, the cause keeps a variance of 1/2, and the noise has 1/4.
+    assert abs(table[0, 0] - np.sqrt(0.5 / 0.75)) < 0.02 and abs(table[1, 0]) < 0.02
+    with pytest.raises(ValueError, match="codes and factors"):
+        metrics.partial_correlations(cause, effect)
+
+
+def test_measures_find_the_transform_that_was_set():
+    """Real digits sheared and thickened by known amounts: each amount explains its own measure."""
+    rng = np.random.default_rng(0)
+    x = data.mnist(3, "test")[0][:400]
+    shear, thick = rng.uniform(-30, 30, 400), rng.integers(0, 2, 400)
+    made = np.stack([sheared(image[None], angle)[0] for image, angle in zip(x, shear, strict=True)])
+    grown = ndimage.grey_dilation(made, size=(1, 3, 3, 1))
+    made = np.where(thick[:, None, None, None] == 1, grown, made).clip(0, 1)
+    measures = metrics.stroke_measures(made)
+    table = metrics.partial_correlations(
+        np.stack([shear, thick], axis=1), np.stack([measures["slant"], measures["thickness"]], axis=1)
+    )
+    assert table[0, 0] > 0.8 and table[1, 1] > 0.8 and abs(table[1, 0]) < 0.2
+    assert metrics.explained_share(shear, measures["slant"]) > 0.6
+    assert metrics.explained_share(shear, measures["thickness"]) < 0.2
