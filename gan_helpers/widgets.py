@@ -170,6 +170,7 @@ def live_picture(draw, **controls):
             PNG file (see `plotting.png` and `plotting.MovingFigure`).
         controls: for each argument of `draw` an ipywidgets control, or a tuple
             `(low, high, start)` that becomes a slider: of whole numbers when all three are ints.
+            One without a description is labelled with the argument's name.
 
     Returns:
         A `Panel`.
@@ -180,7 +181,8 @@ def live_picture(draw, **controls):
             whole = all(isinstance(number, int) for number in control)
             slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
             step = 1 if whole else (high - low) / 100
-            control = slider(min=low, max=high, value=start, step=step, description=name.replace("_", " "))
+            control = slider(min=low, max=high, value=start, step=step)
+        control.description = control.description or name.replace("_", " ")
         controls[name] = styled(control)
     panel = Panel(lambda: draw(**{name: c.value for name, c in controls.items()}), controls.values())
     for control in controls.values():

@@ -106,7 +106,10 @@ def test_live_picture_takes_any_control():
     choice = ipywidgets.SelectionSlider(options=[1, 10, 100], description="N")
     box = widgets.live_picture(lambda n: str(n).encode(), n=choice)
     choice.value = 100
-    assert box.picture.value == b"100"
+    assert box.picture.value == b"100" and choice.description == "N"
+    silent = ipywidgets.SelectionSlider(options=[1, 2])
+    widgets.live_picture(lambda shoe_size: str(shoe_size).encode(), shoe_size=silent)
+    assert silent.description == "shoe size"  # every control has a label
 
 
 def test_live_picture_says_what_went_wrong_and_recovers():
