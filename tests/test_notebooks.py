@@ -31,6 +31,11 @@ def tagged(path, tag):
     return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
 
 
+def error_of(cell):
+    """The error that an executed cell stopped with, or None."""
+    return next((output for output in cell.outputs if output.output_type == "error"), None)
+
+
 def name(path):
     return f"{path.parent.name}/{path.name}"
 
@@ -144,8 +149,8 @@ def test_checks_tell_wrong_answers(path):
     notebooks.execute(notebook, allow_errors=True)
     for cell in notebook.cells:
         if "exercise-check" in cell.metadata.get("tags", []):
-            errors = [output for output in cell.outputs if output.output_type == "error"]
-            assert errors and errors[0].ename == "AssertionError" and "Not yet" in errors[0].evalue, cell.source
+            error = error_of(cell)
+            assert error and error.ename == "AssertionError" and "Not yet" in error.evalue, cell.source
 
 
 def test_theory_broken_on_purpose_stops_the_notebook(path):
@@ -164,10 +169,10 @@ def test_theory_broken_on_purpose_stops_the_notebook(path):
     notebook.cells = cells
     notebooks.execute(notebook, allow_errors=True)
     for claim, versions in wrong_versions:
-        assert not [o for o in claim.outputs if o.output_type == "error"], claim.source
-        errors = [[o for o in version.outputs if o.output_type == "error"] for version in versions]
-        assert all(error and error[0].ename == "AssertionError" for error in errors), claim.source
-        said = " ".join(error[0].evalue for error in errors)
+        assert error_of(claim) is None, claim.source
+        errors = [error_of(version) for version in versions]
+        assert all(error and error.ename == "AssertionError" for error in errors), claim.source
+        said = " ".join(error.evalue for error in errors)
         for node in ast.walk(ast.parse(claim.source)):
             if isinstance(node, ast.Assert):
                 message = node.msg.values[0] if isinstance(node.msg, ast.JoinedStr) else node.msg

@@ -82,10 +82,7 @@ class ConditionalGAN(GAN):
             float32 array `(n, ...)` in the range of the generator's last activation.
         """
         labels = self.check_labels(labels)
-        if z is None:
-            random = np.random if seed is None else np.random.default_rng(seed)
-            z = random.standard_normal((len(labels), self.latent_dim))
-        z = self.check_z(z)
+        z = self.check_z(self.random_z(len(labels), seed) if z is None else z)
         if len(z) != len(labels):
             raise ValueError(f"there must be one code z for each label, not {len(z)} codes for {len(labels)} labels.")
         c = np.eye(self.classes, dtype=np.float32)[labels]

@@ -162,9 +162,13 @@ class GAN(AdversarialModel):
         if z is None:
             if n is None or int(n) != n or n < 1:
                 raise ValueError(f"n must be a positive whole number, not {n}.")
-            random = np.random if seed is None else np.random.default_rng(seed)
-            z = random.standard_normal((int(n), self.latent_dim))
+            z = self.random_z(int(n), seed)
         return self.averaged_generator.predict(self.check_z(z), batch_size=500, verbose=0)
+
+    def random_z(self, n, seed):
+        """Codes z ~ N(0, 1), `(n, latent_dim)`, for `generate`; a seed of None draws from NumPy's global generator."""
+        random = np.random if seed is None else np.random.default_rng(seed)
+        return random.standard_normal((n, self.latent_dim))
 
     def check_z(self, z):
         """Return codes as float32, or raise ValueError: finite numbers `(n, latent_dim)`."""
