@@ -1,0 +1,314 @@
+"""InfoGAN: a GAN that finds its own codes. X. Chen et al., arXiv:1606.03657."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_helpers.models.gan import GAN
+from gan_helpers.models.training import check_network
+
+
+@keras.saving.register_keras_serializable(package="gan_helpers")
+def random_affine(x, seed, stretch=0.15, shear=0.3, shift=2.0):
+    """Images, each stretched, sheared, turned and shifted by a little, in its own random way.
+
+    Every affine map is a change along the rows followed by one along the columns, and each is a
+    product with a matrix that mixes neighbouring pixels (bilinear interpolation).
+
+    Args:
+        x: tensor `(n, side, side, 1)`; what comes in from outside is 0.
+        seed: int tensor `(2,)`; the same seed gives the same changes.
+        stretch, shear: the largest changes of scale and slope, along each axis.
+        shift: the largest shift along each axis, in pixels.
+
+    Returns:
+        tensor of the shape of `x`.
+    """
+    n, side = x.shape[0], x.shape[1]
+    amounts = tf.random.stateless_uniform([2, 3, n, 1, 1, 1], seed, -1.0, 1.0)
+    place = tf.range(side, dtype=tf.float32) - (side - 1) / 2
+    line, to, source = place[:, None, None], place[:, None], place
+    image = x[..., 0]
+    for a in tf.unstack(amounts):
+        wanted = (1 + stretch * a[0]) * to + shear * a[1] * line + shift * a[2]
+        mix = tf.nn.relu(1 - tf.abs(source - wanted))  # `(n, line, to, from)`
+        image = tf.einsum("nls,nlts->ntl", image, mix)  # columns become lines for the second round
+    return image[..., None]
+
+
+@keras.saving.register_keras_serializable(package="gan_helpers")
+class InfoGAN(GAN):
+    """A generator whose codes c can be read off its samples, by a third network Q that learns to.
+
+    Args:
+        generator: `keras.Model` from (z, c) `(n, latent_dim + categories + codes)` to samples
+            `(n, ...)`. c is a category, one-hot, followed by continuous codes in [-1, 1].
+        discriminator: `keras.Model` from samples to logits `(n, 1)`.
+        recogniser: `keras.Model` Q(c | x) from samples to `(n, categories + codes)`: a logit for each
+            category and the mean of each code; or to `(n, categories + 2 codes)`: the logarithms
+            of the codes' standard deviations follow, which are 1 otherwise. It may share layers with
+            the discriminator.
+        categories: how many values the category may take, each as often; 0 for no category.
+        codes: how many continuous codes there are, each uniform in [-1, 1].
+        ema, seed: as in `GAN`.
+
+    Raises:
+        ValueError: the networks do not fit together, or there is nothing to recognise.
+    """
+
+    loss_names = ("d_loss", "g_loss", "q_loss")
+
+    def __init__(self, generator, discriminator, recogniser, categories=0, codes=2, ema=None, seed=0, **kwargs):
+        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
+        check_network(recogniser, "recogniser")
+        self.recogniser, self.categories, self.codes = recogniser, categories, codes
+        self.networks = [generator, discriminator, recogniser]
+        self.latent_dim -= categories + codes
+        self.check_recogniser()
+        sizes = {"z": self.latent_dim, "codes": codes, "category": categories}
+        self.latent_inputs = {name: size for name, size in sizes.items() if size}  # for the sliders
+
+    def compile(
+        self,
+        d_optimizer,
+        g_optimizer,
+        q_optimizer,
+        category_weight=1.0,
+        code_weight=0.1,
+        fog=0.0,
+        transform=None,
+        agreement_weight=0.0,
+        **options,
+    ):
+        """Choose how the three networks learn.
+
+        Args:
+            d_optimizer, g_optimizer, q_optimizer: three separate Keras optimizers.
+            category_weight, code_weight: lambda, the weights of the two parts of L_I, in g_loss per nat.
+                A list of code_weights, one for each code, orders the codes: what is seen best goes to
+                the heaviest. Equal codes may come out as any mixture of one another.
+            fog: standard deviation of the noise on each pixel through which Q reads the continuous codes.
+                What can be read through fog is what changes an image a lot.
+            transform: function of images and a seed `(2,)` that returns the images slightly moved, each
+                in its own way, such as `random_affine`. Q learns to read the category of samples so moved.
+            agreement_weight: weight of what Q learns from real images, see `agreement`; 0 for nothing,
+                as in the paper. It costs one more batch of data for each step.
+            options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
+        """
+        if q_optimizer is d_optimizer or q_optimizer is g_optimizer:
+            raise ValueError("the recogniser needs an optimizer of its own, because each remembers its own slopes.")
+        if agreement_weight and not (transform and self.categories):
+            raise ValueError("agreement_weight needs a transform of the images and a category to agree on.")
+        super().compile(d_optimizer, g_optimizer, **options)
+        self.q_optimizer, self.transform = q_optimizer, transform
+        self.category_weight, self.code_weight, self.fog = category_weight, code_weight, fog
+        self.agreement_weight = agreement_weight
+        q_optimizer.build(self.recogniser.trainable_variables)
+        self.batches_per_step = self.d_steps + bool(agreement_weight)
+        self.set_optimizers([d_optimizer, g_optimizer, q_optimizer])
+
+    # --- the algorithm
+
+    def train_step(self, x):
+        """One round: `d_steps` steps of the discriminator, then one of the generator and one of the recogniser.
+
+        `x` holds a batch for each of the discriminator's steps, and one more for `agreement`.
+        """
+        batches = tf.split(x, self.batches_per_step)
+        for batch in batches[: self.d_steps]:
+            d_loss = self.discriminator_step(batch, self.draw_z(len(batch)))
+        z = self.draw_z(len(batch))
+        g_loss, x_fake = self.generator_step(batch, z)
+        q_loss = self.recogniser_step(x, x_fake, z[:, self.latent_dim :])
+        self.update_average()
+        return {"d_loss": d_loss, "g_loss": g_loss, "q_loss": q_loss}
+
+    def generator_step(self, x, z):
+        """Fool the discriminator with samples whose codes can be read. Returns G's loss and the samples."""
+        with tf.GradientTape() as tape:
+            x_fake = self.generator(z, training=True)
+            real = self.discriminator(x, training=True)
+            fake = self.discriminator(x_fake, training=True)
+            _, g_loss = self.adversarial_loss(real, fake)
+            total = g_loss + self.surprise(x_fake, z[:, self.latent_dim :])
+        self.minimise(total, tape, self.g_optimizer, self.generator)
+        return g_loss, x_fake
+
+    def recogniser_step(self, x, x_fake, c):
+        """Read the codes of the samples a little better, the category even if the image has been moved."""
+        x_moved = self.transform(x_fake, self.draw_seed()) if self.transform else x_fake
+        with tf.GradientTape() as tape:
+            q_loss = self.surprise(x_fake, c, x_moved)
+            total = q_loss - self.agreement(x)
+        self.minimise(total, tape, self.q_optimizer, self.recogniser)
+        return q_loss
+
+    def surprise(self, x, c, x_moved=None):
+        """-E log Q(c | x), weighted. H(c), which is fixed, minus this is the lower bound L_I of the information."""
+        total = 0.0
+        if self.categories:
+            logits, _, _ = self.read(x if x_moved is None else x_moved)
+            per_image = tf.nn.softmax_cross_entropy_with_logits(c[:, : self.categories], logits)
+            total += self.category_weight * tf.reduce_mean(per_image)
+        if self.codes:
+            fog = self.fog * tf.random.stateless_normal(tf.shape(x), self.draw_seed())
+            _, mean, log_deviation = self.read(x + fog)
+            squares = ((c[:, self.categories :] - mean) / tf.exp(log_deviation)) ** 2
+            per_code = 0.5 * squares + log_deviation + 0.5 * np.log(2 * np.pi)
+            total += tf.reduce_mean(tf.reduce_sum(self.code_weight * per_code, axis=1))
+        return total
+
+    def agreement(self, x):
+        """The information, weighted, that Q's category of a real image has about that of the same image, moved.
+
+        It is large if both views get the same category, if Q is sure of it, and if all categories are
+        equally frequent, as they are among the samples. (X. Ji et al., arXiv:1807.06653.)
+        """
+        if not self.agreement_weight:
+            return 0.0
+        one, other = (tf.nn.softmax(self.read(self.transform(x, self.draw_seed()))[0]) for _ in range(2))
+        joint = tf.matmul(one, other, transpose_a=True) / len(x)  # probability of each pair of categories
+        joint = (joint + tf.transpose(joint)) / 2 + 1e-8
+        share = tf.reduce_sum(joint, axis=0)
+        information = tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
+        return self.agreement_weight * information
+
+    def read(self, x):
+        """What Q says of `x`: logits of the categories, means and logarithms of the deviations of the codes."""
+        out = self.recogniser(x, training=True)
+        logits, mean = out[:, : self.categories], out[:, self.categories : self.categories + self.codes]
+        log_deviation = out[:, self.categories + self.codes :]
+        return logits, mean, log_deviation if log_deviation.shape[1] else tf.zeros_like(mean)
+
+    def draw_z(self, n):
+        """Fresh (z, c), `(n, latent_dim + categories + codes)`, for a training step."""
+        parts = [tf.random.stateless_normal([n, self.latent_dim], self.draw_seed())]
+        if self.categories:
+            category = tf.random.stateless_uniform([n], self.draw_seed(), maxval=self.categories, dtype=tf.int32)
+            parts.append(tf.one_hot(category, self.categories))
+        if self.codes:
+            parts.append(tf.random.stateless_uniform([n, self.codes], self.draw_seed(), -1.0, 1.0))
+        return tf.concat(parts, axis=1)
+
+    # --- use
+
+    def generate(self, n=None, category=None, codes=None, z=None, seed=None):
+        """New samples; whatever is not given is drawn at random.
+
+        Args:
+            n: how many; may be left out if one of the next three says it.
+            category: int `(n,)` from 0 to categories - 1, or one for all.
+            codes: float `(n, codes)` in [-1, 1], or `(codes,)` for all.
+            z: `(n, latent_dim)`.
+            seed: int; the same seed gives the same codes. None draws from NumPy's global generator.
+
+        Returns:
+            float32 array `(n, ...)` in the range of the generator's last activation.
+        """
+        given = [np.shape(part)[0] for part, axes in ((category, 1), (codes, 2), (z, 2)) if np.ndim(part) == axes]
+        n = given[0] if n is None and given else n
+        if n is None or int(n) != n or n < 1 or any(length != n for length in given):
+            raise ValueError(f"n must be a positive whole number that fits the codes given, not {n} for {given}.")
+        rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+        # Always all three draws, in this order: fixing one of them leaves the others as they were.
+        random_z = rng.standard_normal((n, self.latent_dim))
+        random_category = rng.integers(0, max(self.categories, 1), n)
+        random_codes = rng.uniform(-1, 1, (n, self.codes))
+        z = self.check_z(random_z if z is None else z)
+        category = self.check_category(random_category if category is None else category, n)
+        codes = self.check_codes(random_codes if codes is None else codes, n)
+        one_hot = np.eye(self.categories, dtype=np.float32)[category] if self.categories else codes[:, :0]
+        inputs = np.concatenate([z, one_hot, codes], axis=1)
+        return self.averaged_generator.predict(inputs, batch_size=500, verbose=0)
+
+    def infer(self, images):
+        """What Q reads in images `(n, ...)`: probabilities `(n, categories)`, means of the codes `(n, codes)`."""
+        out = self.recogniser.predict(self.check_data(images), batch_size=500, verbose=0)
+        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(out[:, : self.categories]))
+        return probabilities, out[:, self.categories : self.categories + self.codes]
+
+    def call(self, z=None, category=None, codes=None, training=False):
+        """Samples for z, categories and codes, as a tensor. Or for the generator's input itself, as `z`."""
+        parts = [tf.convert_to_tensor(z, tf.float32)]
+        if category is not None:
+            parts.append(tf.one_hot(category, self.categories))
+        if codes is not None:
+            parts.append(tf.convert_to_tensor(codes, tf.float32))
+        return self.averaged_generator(tf.concat(parts, axis=1), training=training)
+
+    # --- checks
+
+    def check_recogniser(self):
+        """Raise ValueError unless Q fits the generator's samples and the codes."""
+        fixed = self.categories + self.codes
+        if fixed < 1 or self.latent_dim < 1:
+            raise ValueError(
+                f"the generator's {self.latent_dim + fixed} inputs must hold at least one number of z and one code c, "
+                f"not {self.categories} categories and {self.codes} codes."
+            )
+        if self.recogniser.input_shape[1:] != self.generator.output_shape[1:]:
+            raise ValueError(
+                f"the generator makes samples of shape {self.generator.output_shape[1:]}, "
+                f"but the recogniser takes {self.recogniser.input_shape[1:]}."
+            )
+        if self.recogniser.output_shape[1:] not in ((fixed,), (fixed + self.codes,)):
+            raise ValueError(
+                f"the recogniser must give {fixed} numbers per sample, or {fixed + self.codes} with learnt deviations, "
+                f"not shape {self.recogniser.output_shape[1:]}."
+            )
+
+    def check_category(self, category, n):
+        """Return categories as int64 `(n,)`, or raise ValueError."""
+        category = np.asarray(category)
+        if category.ndim > 1 or not np.issubdtype(category.dtype, np.integer):
+            raise ValueError(f"category must be a whole number, or {n} of them, not {category.dtype} {category.shape}.")
+        if category.min() < 0 or category.max() >= max(self.categories, 1):
+            raise ValueError(
+                f"category must lie between 0 and {self.categories - 1}, not {category.min()} to {category.max()}."
+                if self.categories
+                else "this model has no category, only codes."
+            )
+        return np.broadcast_to(category, (n,)).astype(np.int64)
+
+    def check_codes(self, codes, n):
+        """Return codes as float32 `(n, codes)`, or raise ValueError: they must lie in [-1, 1]."""
+        codes = np.asarray(codes, np.float32)
+        if codes.ndim not in (1, 2) or codes.shape[-1] != self.codes:
+            raise ValueError(f"codes must have shape ({n}, {self.codes}) or ({self.codes},), not {codes.shape}.")
+        if not (np.abs(codes) <= 1).all():  # NaN fails this, too
+            raise ValueError(f"codes must lie in [-1, 1], not in [{codes.min():g}, {codes.max():g}].")
+        return np.broadcast_to(codes, (n, self.codes))
+
+    # --- files
+
+    def get_compile_config(self):
+        numbers = ("category_weight", "code_weight", "fog", "agreement_weight")
+        parts = {"q_optimizer": self.q_optimizer, "transform": self.transform}
+        parts = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return {**super().get_compile_config(), **parts, **{name: getattr(self, name) for name in numbers}}
+
+    def compile_from_config(self, config):
+        for name in ("q_optimizer", "transform"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        super().compile_from_config(config)
+
+    def get_config(self):
+        config = {**super().get_config(), "categories": self.categories, "codes": self.codes}
+        network = self.recogniser
+        if self.discriminator.inputs[0] is network.inputs[0]:  # one file for both keeps shared layers shared
+            heads = [self.discriminator.output, network.output]
+            network = keras.Model(network.inputs, heads, name="discriminator_and_recogniser")
+            del config["discriminator"]
+        return {**config, "recogniser": keras.saving.serialize_keras_object(network)}
+
+    @classmethod
+    def from_config(cls, config):
+        network = keras.saving.deserialize_keras_object(config["recogniser"])
+        config["recogniser"] = network
+        if len(network.outputs) == 2:
+            for name, output in zip(("discriminator", "recogniser"), network.outputs, strict=True):
+                config[name] = keras.Model(network.inputs, output, name=name)
+        else:
+            config["discriminator"] = keras.saving.deserialize_keras_object(config["discriminator"])
+        config["generator"] = keras.saving.deserialize_keras_object(config["generator"])
+        return cls(**config)
