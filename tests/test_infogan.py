@@ -107,6 +107,20 @@ def test_fog_and_transform_reach_what_q_reads(option):
     assert not same(plain, changed)
 
 
+def test_weights_of_codes_can_change_between_two_fits():
+    """A code without weight teaches Q nothing; once it has some, it does."""
+    weights = tf.Variable([1.0, 0.0])
+    model = make(categories=0, code_weight=weights)
+    head = model.recogniser.layers[-1]
+    before = head.get_weights()[1]
+    model.fit(X, steps=3, batch_size=20)
+    alone = head.get_weights()[1]
+    assert alone[0] != before[0] and alone[1] == before[1]
+    weights.assign([1.0, 1.0])
+    model.fit(X, steps=3, batch_size=20)
+    assert head.get_weights()[1][1] != alone[1]
+
+
 def test_agreement_is_the_information_between_two_views():
     model = make(transform=lambda x, seed: x, agreement_weight=2.0)
     logits = {"each": 20.0 * np.eye(10), "one": np.tile(20.0 * np.eye(10)[:1], (10, 1)), "unsure": np.zeros((10, 10))}
@@ -129,11 +143,11 @@ def test_random_affine_moves_each_image_a_little():
     moved = random_affine(x, [1, 2]).numpy()
     assert moved.shape == x.shape and moved.min() >= 0 and moved.max() <= 1 + 1e-6
     assert np.array_equal(moved, random_affine(x, [1, 2])) and not np.array_equal(moved, random_affine(x, [1, 3]))
-    np.testing.assert_allclose(random_affine(x, [1, 2], stretch=0.0, shear=0.0, shift=0.0), x, atol=1e-6)
+    np.testing.assert_allclose(random_affine(x, [1, 2], stretch=0.0, slant=0.0, tilt=0.0, shift=0.0), x, atol=1e-6)
     # A bright square keeps its ink; its centre moves by at most the shift.
     square = np.zeros((200, 28, 28, 1), np.float32)
     square[:, 11:17, 11:17] = 1
-    moved = random_affine(tf.constant(square), [3, 4], stretch=0.0, shear=0.0, shift=3.0).numpy()[..., 0]
+    moved = random_affine(tf.constant(square), [3, 4], stretch=0.0, slant=0.0, tilt=0.0, shift=3.0).numpy()[..., 0]
     np.testing.assert_allclose(moved.sum(axis=(1, 2)), 36, rtol=1e-4)
     centres = np.array([(moved.sum(axis=axis) @ np.arange(28)) / 36 - 13.5 for axis in (1, 2)])
     assert abs(centres).max() <= 3.001 and abs(centres.std() - 3 / np.sqrt(3)) < 0.15
@@ -161,7 +175,7 @@ def test_learns_codes_that_can_be_read():
 
 
 def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
-    options = {"fog": 0.5, "transform": random_affine, "agreement_weight": 1.0}
+    options = {"fog": 0.5, "code_weight": [0.2, 0.1], "transform": random_affine, "agreement_weight": 1.0}
     once, twice = make(ema=0.9, **options), make(ema=0.9, **options)
     once.fit(X, steps=20, batch_size=50)
     twice.fit(X, steps=12, batch_size=50)

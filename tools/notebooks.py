@@ -31,6 +31,8 @@ CELL_SECONDS = 900
 SHIPPED = {
     "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
     "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
+    "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
+    " 'generator_two': infogan_two.averaged_generator, 'recogniser_two': infogan_two.recogniser}, history",
     "04_playground": "{**{name: gan.averaged_generator for name, gan in cured.items()},"
     " 'generator': plain[0].generator, 'discriminator': plain[0].discriminator},"
     " {'plain': plain_albums, 'cured': photographs.album}",

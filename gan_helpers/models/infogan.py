@@ -9,7 +9,7 @@ from gan_helpers.models.training import check_network
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
-def random_affine(x, seed, stretch=0.15, shear=0.3, shift=2.0):
+def random_affine(x, seed, stretch=0.15, slant=0.6, tilt=0.2, shift=2.0):
     """Images, each stretched, sheared, turned and shifted by a little, in its own random way.
 
     Every affine map is a change along the rows followed by one along the columns, and each is a
@@ -18,7 +18,8 @@ def random_affine(x, seed, stretch=0.15, shear=0.3, shift=2.0):
     Args:
         x: tensor `(n, side, side, 1)`; what comes in from outside is 0.
         seed: int tensor `(2,)`; the same seed gives the same changes.
-        stretch, shear: the largest changes of scale and slope, along each axis.
+        stretch: the largest change of scale, along each axis.
+        slant, tilt: the largest slopes by which upright lines lean, and level ones rise.
         shift: the largest shift along each axis, in pixels.
 
     Returns:
@@ -29,8 +30,8 @@ def random_affine(x, seed, stretch=0.15, shear=0.3, shift=2.0):
     place = tf.range(side, dtype=tf.float32) - (side - 1) / 2
     line, to, source = place[:, None, None], place[:, None], place
     image = x[..., 0]
-    for a in tf.unstack(amounts):
-        wanted = (1 + stretch * a[0]) * to + shear * a[1] * line + shift * a[2]
+    for slope, a in zip((slant, tilt), tf.unstack(amounts), strict=True):
+        wanted = (1 + stretch * a[0]) * to + slope * a[1] * line + shift * a[2]
         mix = tf.nn.relu(1 - tf.abs(source - wanted))  # `(n, line, to, from)`
         image = tf.einsum("nls,nlts->ntl", image, mix)  # columns become lines for the second round
     return image[..., None]
@@ -85,8 +86,8 @@ class InfoGAN(GAN):
         Args:
             d_optimizer, g_optimizer, q_optimizer: three separate Keras optimizers.
             category_weight, code_weight: lambda, the weights of the two parts of L_I, in g_loss per nat.
-                A list of code_weights, one for each code, orders the codes: what is seen best goes to
-                the heaviest. Equal codes may come out as any mixture of one another.
+                A list of code_weights, one for each code, orders the codes: equal codes may come out as
+                any mixture of one another. A `tf.Variable` can be changed between two calls of `fit`.
             fog: standard deviation of the noise on each pixel through which Q reads the continuous codes.
                 What can be read through fog is what changes an image a lot.
             transform: function of images and a seed `(2,)` that returns the images slightly moved, each
@@ -282,9 +283,10 @@ class InfoGAN(GAN):
     # --- files
 
     def get_compile_config(self):
-        numbers = ("category_weight", "code_weight", "fog", "agreement_weight")
+        numbers = ("category_weight", "fog", "agreement_weight")
         parts = {"q_optimizer": self.q_optimizer, "transform": self.transform}
         parts = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        parts["code_weight"] = np.asarray(self.code_weight).tolist()
         return {**super().get_compile_config(), **parts, **{name: getattr(self, name) for name in numbers}}
 
     def compile_from_config(self, config):
