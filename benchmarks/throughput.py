@@ -1,7 +1,5 @@
 """Training steps per second: the classic Keras loop, `fit` with Keras' defaults, and the course's own `fit`.
 
-For the conditional GAN and InfoGAN, the same `train_step` under Keras' default `fit` and under ours.
-
     python benchmarks/throughput.py [rounds]
 
 Every round times all three one after the other, so that a machine whose speed drifts slows all of
@@ -9,7 +7,6 @@ them; the table shows medians over the rounds and the ratios within the rounds. 
 update of the discriminator and one of the generator, in each of the three.
 """
 
-import functools
 import os
 import statistics
 import sys
@@ -23,9 +20,7 @@ import tensorflow as tf
 from keras import layers
 
 from gan_helpers import data, losses
-from gan_helpers.models.conditional import ConditionalGAN
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.infogan import InfoGAN, random_affine
 
 
 def dense_pair():
@@ -132,86 +127,18 @@ def ours(pair, x, batch):
     return lambda steps: model.fit(x, steps=steps, batch_size=batch)
 
 
-def conditional():
-    """The networks of notebook 08, as a model that is not yet compiled, and its data."""
-    z, c, x, c_too = (keras.Input(shape) for shape in ((64,), (10,), (28, 28, 1), (10,)))
-    h = wide(wide(layers.Concatenate()([z, c])))
-    generator = keras.Model([z, c], layers.Reshape((28, 28, 1))(layers.Dense(784, activation="sigmoid")(h)))
-    opinions = layers.Dense(10)(wide(wide(layers.Flatten()(x))))
-    model = ConditionalGAN(generator, keras.Model([x, c_too], layers.Dot(axes=1)([opinions, c_too])), ema=0.999)
-    model.compile(*adams(), loss=losses.relativistic, r1=0.1, r2=0.1)
-    return model, data.mnist()
-
-
-def info():
-    """The networks of notebook 09, with ten categories and two codes."""
-    z, x = keras.Input((74,)), keras.Input((28, 28, 1))
-    generator = keras.Model(z, layers.Reshape((28, 28, 1))(layers.Dense(784, activation="sigmoid")(wide(wide(z)))))
-    h = wide(wide(layers.Flatten()(x)))
-    judges = keras.Model(x, layers.Dense(1)(h)), keras.Model(x, layers.Dense(12)(wide(h, 256)))
-    model = InfoGAN(generator, *judges, categories=10, codes=2, ema=0.999)
-    model.compile(
-        *adams(),
-        keras.optimizers.Adam(1e-3),
-        fog=1.0,
-        transform=random_affine,
-        agreement_weight=1.0,
-        loss=losses.relativistic,
-        r1=0.1,
-        r2=0.1,
-    )
-    return model, data.mnist()[:1]
-
-
-def wide(x, units=512):
-    return layers.Dense(units, activation=layers.LeakyReLU(0.2))(x)
-
-
-class DefaultFit(keras.Model):
-    """A model of the course under Keras' own `fit` with a default `compile`: nothing is tuned."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def train_step(self, batch):
-        self.model._draws = 0
-        losses = self.model.train_step(batch)
-        self.model.step.assign_add(1)
-        return losses
-
-
-def measure_models(name, make, batch, steps, rounds):
-    (model, arrays), (other, _) = make(), make()
-    wrapped = DefaultFit(other)
-    wrapped.compile()
-    rows = tf.data.Dataset.from_tensor_slices(arrays if len(arrays) > 1 else arrays[0])
-    batches = rows.shuffle(10_000).batch(batch, drop_remainder=True).repeat()
-    runs = {
-        "default": lambda: wrapped.fit(batches, steps_per_epoch=steps, verbose=0),
-        "ours": lambda: model.fit(*arrays, steps=steps, batch_size=batch),
-    }
-    report(name, batch, runs, dict.fromkeys(runs, steps), rounds)
-
-
 def measure(name, pair, batch, steps, rounds):
     x, _ = data.mnist(2)
     per_epoch = len(x) // batch  # Keras counts in epochs, so everybody's steps are whole epochs where it matters
     steps = {"classic": steps["classic"], **{key: steps[key] * per_epoch for key in ("default", "ours")}}
     runs = {make.__name__: make(pair, x, batch) for make in (classic, default, ours)}
-    runs = {key: functools.partial(run, steps[key]) for key, run in runs.items()}
-    report(name, batch, runs, steps, rounds)
-
-
-def report(name, batch, runs, steps, rounds):
-    """Time every run in turn, `rounds` times, and print steps per second and the ratios to "ours"."""
     speeds = {key: [] for key in runs}
-    for run in runs.values():
-        run()  # traces, compiles and warms up
+    for key, run in runs.items():
+        run(steps[key])  # traces, compiles and warms up
     for _ in range(rounds):
         for key, run in runs.items():
             start = time.perf_counter()
-            run()
+            run(steps[key])
             speeds[key].append(steps[key] / (time.perf_counter() - start))
     print(f"\n{name}, batch {batch}, {rounds} rounds: steps per second, median (lowest to highest)")
     for key, values in speeds.items():
@@ -225,5 +152,3 @@ if __name__ == "__main__":
     keras.utils.set_random_seed(0)
     measure("dense", dense_pair, 100, {"classic": 20, "default": 6, "ours": 15}, rounds)
     measure("convolutions", conv_pair, 64, {"classic": 20, "default": 1, "ours": 1}, rounds)
-    measure_models("conditional GAN", conditional, 64, 100, rounds)
-    measure_models("InfoGAN", info, 64, 100, rounds)
