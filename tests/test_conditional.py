@@ -11,6 +11,11 @@ from gan_helpers.models.conditional import ConditionalGAN
 from tests.test_training import adam, same
 
 X, Y = (part[:600] for part in data.mnist())
+BAD_IMAGES = [
+    (np.zeros((600, 14, 14, 1), np.float32), "must have shape"),
+    (255 * X, r"must lie in \[0, 1\]"),
+    (np.full_like(X, np.nan), "NaN"),
+]
 MEANS = np.float32([[-2, 0], [2, 1], [0, -3]])  # of three classes of points
 
 
@@ -112,12 +117,17 @@ def test_generate():
     np.testing.assert_allclose(model(z.astype(np.float32), np.array([0, 1])), model.generate([0, 1], z=z), atol=1e-6)
 
 
-def test_plugs_into_the_explorer():
-    explorer = widgets.LatentExplorer(make())
+def follows_its_selector(model, name):
+    """Assert that the explorer of `model` has one selector, of that name, and that it changes the picture."""
+    explorer = widgets.LatentExplorer(model)
     before = bytes(explorer.picture.value)
-    assert list(explorer.selectors) == ["labels"] and not explorer.problem.value
-    explorer.selectors["labels"].value = 4
+    assert list(explorer.selectors) == [name] and not explorer.problem.value
+    explorer.selectors[name].value = 4
     assert bytes(explorer.picture.value) != before and not explorer.problem.value
+
+
+def test_plugs_into_the_explorer():
+    follows_its_selector(make(), "labels")
 
 
 @pytest.mark.parametrize(
@@ -151,14 +161,7 @@ def test_codes_and_labels_must_be_equally_many():
         model.fit(X, Y[:-1], steps=1)
 
 
-@pytest.mark.parametrize(
-    ("x", "sentence"),
-    [
-        (np.zeros((600, 14, 14, 1), np.float32), "must have shape"),
-        (255 * X, r"must lie in \[0, 1\]"),
-        (np.full_like(X, np.nan), "NaN"),
-    ],
-)
+@pytest.mark.parametrize(("x", "sentence"), BAD_IMAGES)
 def test_images_that_do_not_fit(x, sentence):
     with pytest.raises(ValueError, match=sentence):
         make().fit(x, Y, steps=1)

@@ -6,11 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from gan_helpers import data, losses, widgets
+from gan_helpers import losses
 from gan_helpers.models.infogan import InfoGAN, random_affine
+from tests.test_conditional import BAD_IMAGES, X, follows_its_selector
 from tests.test_training import adam, same
-
-X = data.mnist()[0][:600]
 
 
 def image_trio(latent=8, categories=10, codes=2, learnt=False):
@@ -214,11 +213,7 @@ def test_infer():
 
 
 def test_plugs_into_the_explorer():
-    explorer = widgets.LatentExplorer(make())
-    before = bytes(explorer.picture.value)
-    assert list(explorer.selectors) == ["category"] and not explorer.problem.value
-    explorer.selectors["category"].value = 4
-    assert bytes(explorer.picture.value) != before and not explorer.problem.value
+    follows_its_selector(make(), "category")
 
 
 @pytest.mark.parametrize(
@@ -248,14 +243,7 @@ def test_a_model_without_category_says_so():
         make(categories=0).generate(2, category=1)
 
 
-@pytest.mark.parametrize(
-    ("x", "sentence"),
-    [
-        (np.zeros((600, 14, 14, 1), np.float32), "must have shape"),
-        (255 * X, r"must lie in \[0, 1\]"),
-        (np.full_like(X, np.nan), "NaN"),
-    ],
-)
+@pytest.mark.parametrize(("x", "sentence"), BAD_IMAGES)
 def test_images_that_do_not_fit(x, sentence):
     for use in (lambda: make().fit(x, steps=1), lambda: make().infer(x)):
         with pytest.raises(ValueError, match=sentence):
