@@ -2,9 +2,9 @@
 
     python benchmarks/throughput.py [rounds]
 
-Every round times all three one after the other, so that a machine whose speed drifts slows all of
+Every round times all of them one after the other, so that a machine whose speed drifts slows all of
 them; the table shows medians over the rounds and the ratios within the rounds. One step is one
-update of the discriminator and one of the generator, in each of the three.
+update of the discriminator and one of the generator (InfoGAN: of Q as well), in each of them.
 """
 
 import os
@@ -20,7 +20,9 @@ import tensorflow as tf
 from keras import layers
 
 from gan_helpers import data, losses
+from gan_helpers.models.conditional import ConditionalGAN
 from gan_helpers.models.gan import GAN
+from gan_helpers.models.infogan import InfoGAN, random_affine
 
 
 def dense_pair():
@@ -127,11 +129,69 @@ def ours(pair, x, batch):
     return lambda steps: model.fit(x, steps=steps, batch_size=batch)
 
 
-def measure(name, pair, batch, steps, rounds):
-    x, _ = data.mnist(2)
-    per_epoch = len(x) // batch  # Keras counts in epochs, so everybody's steps are whole epochs where it matters
-    steps = {"classic": steps["classic"], **{key: steps[key] * per_epoch for key in ("default", "ours")}}
-    runs = {make.__name__: make(pair, x, batch) for make in (classic, default, ours)}
+class UnderKeras(keras.Model):
+    """A model of the course whose own `train_step` runs under Keras' `fit`, with the defaults of `compile()`."""
+
+    def __init__(self, model, rows):
+        super().__init__()
+        self.model, self.rows = model, rows
+
+    def train_step(self, batch):
+        self.model._draws = 0
+        # Keras forgets how many rows a batch has; the train_steps count them.
+        batch = tf.nest.map_structure(lambda part: tf.ensure_shape(part, (self.rows, *part.shape[1:])), batch)
+        found = self.model.train_step(batch)
+        self.model.step.assign_add(1)
+        return found
+
+
+def family(make, x, batch):
+    """(default, ours) of a model of the course, each a function of a number of steps; `x` is what `fit` takes."""
+
+    def default(steps):
+        rows = batch * wrapped.model.batches_per_step
+        parts = [np.resize(part, (steps * rows, *part.shape[1:])) for part in x]
+        wrapped.fit(
+            tf.data.Dataset.from_tensor_slices(parts[0] if len(x) == 1 else tuple(parts)).batch(rows), verbose=0
+        )
+
+    inner, own = make(), make()
+    wrapped = UnderKeras(inner, batch * inner.batches_per_step)
+    wrapped.compile()
+    return {"default": default, "ours": lambda steps: own.fit(*x, steps=steps, batch_size=batch)}
+
+
+def hidden(h):
+    for _ in range(2):
+        h = layers.Dense(512, activation=layers.LeakyReLU(0.2))(h)
+    return h
+
+
+def conditional():
+    """The networks and the game of notebook 08."""
+    z, c, x, c_too = keras.Input((64,)), keras.Input((10,)), keras.Input((28, 28, 1)), keras.Input((10,))
+    image = layers.Reshape((28, 28, 1))(layers.Dense(784, activation="sigmoid")(hidden(layers.Concatenate()([z, c]))))
+    opinions = layers.Dense(10)(hidden(layers.Flatten()(x)))
+    generator = keras.Model([z, c], image)
+    model = ConditionalGAN(generator, keras.Model([x, c_too], layers.Dot(axes=1)([opinions, c_too])), ema=0.999)
+    model.compile(*adams(), loss=losses.relativistic, r1=0.1, r2=0.1)
+    return model
+
+
+def infogan():
+    """The networks and the game of notebook 09, for ten categories and two codes."""
+    z, x = keras.Input((74,)), keras.Input((28, 28, 1))
+    generator = keras.Model(z, layers.Reshape((28, 28, 1))(layers.Dense(784, activation="sigmoid")(hidden(z))))
+    h = hidden(layers.Flatten()(x))
+    q = layers.Dense(12)(layers.Dense(256, activation=layers.LeakyReLU(0.2))(h))
+    model = InfoGAN(generator, keras.Model(x, layers.Dense(1)(h)), keras.Model(x, q), categories=10, ema=0.999)
+    real = {"transform": random_affine, "agreement_weight": 0.6, "steadiness_weight": 1.0}
+    model.compile(*adams(), keras.optimizers.Adam(1e-3), loss=losses.relativistic, r1=0.1, r2=0.1, **real)
+    return model
+
+
+def measure(title, runs, steps, rounds):
+    """Time each of `runs`, functions of a number of steps, in turn; `steps` says how many for each."""
     speeds = {key: [] for key in runs}
     for key, run in runs.items():
         run(steps[key])  # traces, compiles and warms up
@@ -140,15 +200,26 @@ def measure(name, pair, batch, steps, rounds):
             start = time.perf_counter()
             run(steps[key])
             speeds[key].append(steps[key] / (time.perf_counter() - start))
-    print(f"\n{name}, batch {batch}, {rounds} rounds: steps per second, median (lowest to highest)")
+    print(f"\n{title}, {rounds} rounds: steps per second, median (lowest to highest)")
     for key, values in speeds.items():
         ratio = statistics.median(o / v for o, v in zip(speeds["ours"], values, strict=True))
         line = f"  {key:<8} {statistics.median(values):7.1f}  ({min(values):.1f} to {max(values):.1f})"
         print(line + ("" if key == "ours" else f"   ours is {ratio:.2f} times as fast"), flush=True)
 
 
+def measure_gan(title, pair, batch, epochs, rounds):
+    x, _ = data.mnist(2)
+    per_epoch = len(x) // batch  # Keras counts in epochs, so everybody's steps are whole epochs where it matters
+    steps = {"classic": 20, **{key: n * per_epoch for key, n in epochs.items()}}
+    runs = {make.__name__: make(pair, x, batch) for make in (classic, default, ours)}
+    measure(f"{title}, batch {batch}", runs, steps, rounds)
+
+
 if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     keras.utils.set_random_seed(0)
-    measure("dense", dense_pair, 100, {"classic": 20, "default": 6, "ours": 15}, rounds)
-    measure("convolutions", conv_pair, 64, {"classic": 20, "default": 1, "ours": 1}, rounds)
+    measure_gan("dense", dense_pair, 100, {"default": 6, "ours": 15}, rounds)
+    measure_gan("convolutions", conv_pair, 64, {"default": 1, "ours": 1}, rounds)
+    x, y = data.mnist()
+    for title, make, parts in (("conditional GAN", conditional, (x, y)), ("InfoGAN", infogan, (x,))):
+        measure(f"{title}, batch 64", family(make, parts, 64), {"default": 100, "ours": 100}, rounds)

@@ -240,3 +240,38 @@ def block_diagram(blocks, arrows, size=(9, 2.6), ax=None):
     ax.set(xlim=(min(xs) - 0.5, max(xs) + 0.5), ylim=(min(ys) - 0.45, max(ys) + 0.45))
     ax.set_axis_off()
     return ax
+
+
+def number_grids(arrays, titles, windows=None, size=1.0):
+    """Tables of numbers side by side, as squares shaded by their value, for the steps of a convolution.
+
+    Args:
+        arrays: list of 2-D arrays; a square that is NaN stays empty.
+        titles: a text above each.
+        windows: for each array a frame (top, left, height, width) in squares, or None.
+        size: height of the figure, in inches for every four squares of the largest array.
+
+    Returns:
+        The axes, one for each array.
+    """
+    arrays = [np.atleast_2d(np.asarray(array, float)) for array in arrays]
+    height = 0.5 + size * max(len(array) for array in arrays) / 2
+    widths = [array.shape[1] for array in arrays]
+    _, axes = plt.subplots(
+        1, len(arrays), figsize=(size * sum(widths) / 2 + 1.2, height), width_ratios=widths, squeeze=False
+    )
+    for ax, array, title, window in zip(axes[0], arrays, titles, windows or [None] * len(arrays), strict=True):
+        largest = max(np.nanmax(np.abs(array)), 1e-9) if np.isfinite(array).any() else 1.0
+        ax.imshow(array, cmap=BELIEF, vmin=-2 * largest, vmax=2 * largest)
+        for (i, j), value in np.ndenumerate(array):
+            if np.isfinite(value):
+                ax.text(j, i, f"{value:g}", ha="center", va="center", fontsize=11)
+        ax.set(xticks=np.arange(-0.5, array.shape[1]), yticks=np.arange(-0.5, len(array)))
+        ax.grid(color=NEUTRAL, linewidth=0.5)
+        ax.tick_params(length=0, labelbottom=False, labelleft=False)
+        ax.spines[:].set(visible=True, color=NEUTRAL)
+        ax.set_title(title, fontsize=12)
+        if window:
+            top, left, tall, wide = window
+            ax.add_patch(plt.Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, edgecolor="black", lw=3))
+    return axes[0]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from scipy.special import softmax
 
 from gan_helpers import losses
 from gan_helpers.models.infogan import InfoGAN, random_affine
@@ -126,15 +127,30 @@ def test_agreement_is_the_information_between_two_views():
     wanted = {"each": np.log(10), "one": 0.0, "unsure": 0.0}
     for name, values in logits.items():
         model.read = lambda x, values=values: (tf.constant(values, tf.float32), None, None)
-        np.testing.assert_allclose(model.agreement(tf.zeros((10, 28, 28, 1))), 2 * wanted[name], atol=1e-4)
+        np.testing.assert_allclose(model.agreement(*tf.zeros((2, 10, 28, 28, 1))), wanted[name], atol=1e-4)
     # Views that disagree: the same category half of the time, and any of the ten otherwise.
     eye = np.eye(10).repeat(10, axis=0)
     views = iter([eye, 0.5 * eye + 0.05])
     model.read = lambda x: (tf.constant(np.log(next(views) + 1e-9), tf.float32), None, None)
     joint = (0.5 * np.eye(10) + 0.05) / 10
-    np.testing.assert_allclose(
-        model.agreement(tf.zeros((100, 28, 28, 1))), 2 * (joint * np.log(100 * joint)).sum(), atol=1e-4
-    )
+    information = (joint * np.log(100 * joint)).sum()
+    np.testing.assert_allclose(model.agreement(*tf.zeros((2, 100, 28, 28, 1))), information, atol=1e-4)
+
+
+def test_unsteadiness_is_the_kl_after_the_worst_step():
+    """Where Q's logits are a known linear function of the image, the worst direction is known, too."""
+    model = make(transform=random_affine, steadiness_weight=1.0, radius=2.0)
+    slope = np.zeros((784, 10), np.float32)
+    slope[300, 0] = 1.0  # one pixel speaks for category 0, no other pixel says anything
+    model.read = lambda x: (tf.reshape(x, (-1, 784)) @ slope, None, None)
+    x = np.full((4, 28, 28, 1), 0.25, np.float32)
+    p, up, down = (softmax(np.eye(10)[0] * value) for value in (0.25, 2.25, -1.75))
+    possible = [(p * np.log(p / q)).sum() for q in (up, down)]  # the sign is that of the random start
+    found = float(model.unsteadiness(tf.constant(x)))
+    mixtures = [(k * possible[0] + (4 - k) * possible[1]) / 4 for k in range(5)]
+    assert min(abs(found - mixture) for mixture in mixtures) < 1e-4
+    model.radius = 0.0
+    assert abs(float(model.unsteadiness(tf.constant(x)))) < 1e-6
 
 
 def test_random_affine_moves_each_image_a_little():
@@ -267,5 +283,7 @@ def test_compile_says_what_is_missing():
     model, optimizer = make(), adam()
     with pytest.raises(ValueError, match="an optimizer of its own"):
         model.compile(optimizer, adam(), optimizer)
-    with pytest.raises(ValueError, match="needs a transform"):
+    with pytest.raises(ValueError, match="need a transform"):
         model.compile(adam(), adam(), adam(), agreement_weight=1.0)
+    with pytest.raises(ValueError, match="need a transform"):
+        model.compile(adam(), adam(), adam(), steadiness_weight=1.0)

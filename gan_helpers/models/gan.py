@@ -5,7 +5,14 @@ import numpy as np
 import tensorflow as tf
 
 from gan_helpers import losses
-from gan_helpers.models.training import AdversarialModel, check_data, check_logits, check_network, last_activation
+from gan_helpers.models.training import (
+    AdversarialModel,
+    averaged_copy,
+    check_data,
+    check_logits,
+    check_network,
+    last_activation,
+)
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -26,6 +33,9 @@ class GAN(AdversarialModel):
     """
 
     loss_names = ("d_loss", "g_loss")
+    network_names = ("generator", "discriminator")
+    object_names = ("d_optimizer", "g_optimizer")
+    number_names = ("r1", "r2", "gradient_penalty", "d_steps")
 
     def __init__(self, generator, discriminator, ema=None, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)
@@ -33,15 +43,10 @@ class GAN(AdversarialModel):
         check_network(discriminator, "discriminator")
         self.check_inputs(generator, discriminator)
         check_logits(discriminator)
-        if ema is not None and not 0 < ema < 1:
-            raise ValueError(f"ema must lie between 0 and 1, such as 0.999, or be None, not {ema}.")
         self.generator, self.discriminator, self.ema = generator, discriminator, ema
         self.networks = [generator, discriminator]
         self.latent_dim = generator.inputs[0].shape[1]
-        self.averaged_generator = generator
-        if ema is not None:
-            self.averaged_generator = keras.models.clone_model(generator)
-            self.averaged_generator.set_weights(generator.get_weights())
+        self.averaged_generator = averaged_copy(generator, ema)
         self.built = True  # the networks came built, so there is nothing left that saving could miss
 
     def compile(
@@ -131,16 +136,9 @@ class GAN(AdversarialModel):
             total += self.gradient_penalty * losses.gradient_penalty(discriminator, x, x_fake, share)
         return total
 
-    def update_average(self):
-        """Move the averaged generator a little towards the present one."""
-        if self.ema is None:
-            return
-        # Early on the average looks back over a tenth of the training so far, not over the
-        # untrained weights it began with.
-        t = tf.cast(self.step.value, tf.float32)
-        decay = tf.minimum(self.ema, (1 + t) / (10 + t))
-        for average, weight in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
-            average.assign(decay * average + (1 - decay) * weight)
+    def averages(self):
+        """Pairs of networks, (average, present)."""
+        return [(self.averaged_generator, self.generator)]
 
     def draw_z(self, n):
         """Fresh codes z ~ N(0, 1), `(n, latent_dim)`, for a training step."""
@@ -180,25 +178,3 @@ class GAN(AdversarialModel):
     def call(self, z, training=False):
         """Samples for codes `z`, as a tensor."""
         return self.averaged_generator(z, training=training)
-
-    def get_config(self):
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        networks = {name: keras.saving.serialize_keras_object(network) for name, network in networks.items()}
-        return {**networks, "ema": self.ema, "seed": self.seed, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        for name in ("generator", "discriminator"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
-
-    def get_compile_config(self):
-        optimizers = {"d_optimizer": self.d_optimizer, "g_optimizer": self.g_optimizer}
-        optimizers = {name: keras.saving.serialize_keras_object(o) for name, o in optimizers.items()}
-        numbers = {name: getattr(self, name) for name in ("r1", "r2", "gradient_penalty", "d_steps")}
-        return {**optimizers, **numbers, "loss": self.adversarial_loss.__name__}
-
-    def compile_from_config(self, config):
-        for name in ("d_optimizer", "g_optimizer"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        self.compile(**{**config, "loss": getattr(losses, config["loss"])})

@@ -58,6 +58,10 @@ class InfoGAN(GAN):
     """
 
     loss_names = ("d_loss", "g_loss", "q_loss")
+    setting_names = ("categories", "codes", *GAN.setting_names)
+    object_names = (*GAN.object_names, "q_optimizer", "transform")
+    number_names = (*GAN.number_names, "category_weight", "code_weight", "fog")
+    number_names += ("agreement_weight", "steadiness_weight", "radius")
 
     def __init__(self, generator, discriminator, recogniser, categories=0, codes=2, ema=None, seed=0, **kwargs):
         super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
@@ -79,6 +83,8 @@ class InfoGAN(GAN):
         fog=0.0,
         transform=None,
         agreement_weight=0.0,
+        steadiness_weight=0.0,
+        radius=1.5,
         **options,
     ):
         """Choose how the three networks learn.
@@ -92,20 +98,24 @@ class InfoGAN(GAN):
                 What can be read through fog is what changes an image a lot.
             transform: function of images and a seed `(2,)` that returns the images slightly moved, each
                 in its own way, such as `random_affine`. Q learns to read the category of samples so moved.
-            agreement_weight: weight of what Q learns from real images, see `agreement`; 0 for nothing,
-                as in the paper. It costs one more batch of data for each step.
+            agreement_weight, steadiness_weight: weights of what Q learns from real images, so moved, see
+                `agreement` and `unsteadiness`; 0 for nothing, as in the paper. They cost one more batch
+                of data for each step.
+            radius: length of the change of an image, over all its pixels, under which Q is to stay steady.
             options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
         """
         if q_optimizer is d_optimizer or q_optimizer is g_optimizer:
             raise ValueError("the recogniser needs an optimizer of its own, because each remembers its own slopes.")
-        if agreement_weight and not (transform and self.categories):
-            raise ValueError("agreement_weight needs a transform of the images and a category to agree on.")
+        if (agreement_weight or steadiness_weight) and not (transform and self.categories):
+            raise ValueError(
+                "agreement_weight and steadiness_weight need a transform of the images and a category to agree on."
+            )
         super().compile(d_optimizer, g_optimizer, **options)
         self.q_optimizer, self.transform = q_optimizer, transform
         self.category_weight, self.code_weight, self.fog = category_weight, code_weight, fog
-        self.agreement_weight = agreement_weight
+        self.agreement_weight, self.steadiness_weight, self.radius = agreement_weight, steadiness_weight, radius
         q_optimizer.build(self.recogniser.trainable_variables)
-        self.batches_per_step = self.d_steps + bool(agreement_weight)
+        self.batches_per_step = self.d_steps + bool(agreement_weight or steadiness_weight)
         self.set_optimizers([d_optimizer, g_optimizer, q_optimizer])
 
     # --- the algorithm
@@ -140,7 +150,11 @@ class InfoGAN(GAN):
         x_moved = self.transform(x_fake, self.draw_seed()) if self.transform else x_fake
         with tf.GradientTape() as tape:
             q_loss = self.surprise(x_fake, c, x_moved)
-            total = q_loss - self.agreement(x)
+            total = q_loss
+            if self.agreement_weight or self.steadiness_weight:
+                one, other = (self.transform(x, self.draw_seed()) for _ in range(2))
+                total -= self.agreement_weight * self.agreement(one, other)
+                total += self.steadiness_weight * self.unsteadiness(one)
         self.minimise(total, tape, self.q_optimizer, self.recogniser)
         return q_loss
 
@@ -159,20 +173,35 @@ class InfoGAN(GAN):
             total += tf.reduce_mean(tf.reduce_sum(self.code_weight * per_code, axis=1))
         return total
 
-    def agreement(self, x):
-        """The information, weighted, that Q's category of a real image has about that of the same image, moved.
+    def agreement(self, one, other):
+        """The information, in nats, that Q's category of one view of an image has about that of the other view.
 
         It is large if both views get the same category, if Q is sure of it, and if all categories are
         equally frequent, as they are among the samples. (X. Ji et al., arXiv:1807.06653.)
         """
-        if not self.agreement_weight:
-            return 0.0
-        one, other = (tf.nn.softmax(self.read(self.transform(x, self.draw_seed()))[0]) for _ in range(2))
-        joint = tf.matmul(one, other, transpose_a=True) / len(x)  # probability of each pair of categories
+        p, q = (tf.nn.softmax(self.read(view)[0]) for view in (one, other))
+        joint = tf.matmul(p, q, transpose_a=True) / len(one)  # probability of each pair of categories
         joint = (joint + tf.transpose(joint)) / 2 + 1e-8
         share = tf.reduce_sum(joint, axis=0)
-        information = tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
-        return self.agreement_weight * information
+        return tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
+
+    def unsteadiness(self, x):
+        """KL, in nats, by which Q's category of an image changes under the worst change of length `radius`.
+
+        The worst direction is that in which the KL grows fastest a small random step away from the
+        image. (T. Miyato et al., arXiv:1704.03976; for categories W. Hu et al., arXiv:1702.08720.)
+        """
+        logits, _, _ = self.read(x)
+        p = tf.stop_gradient(tf.nn.softmax(logits))
+        entropy = tf.nn.softmax_cross_entropy_with_logits(p, tf.stop_gradient(logits))
+        kl = lambda x: tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(p, self.read(x)[0]) - entropy)  # noqa: E731
+        length_one = lambda v: v / (tf.norm(tf.reshape(v, [len(v), -1]), axis=1)[:, None, None, None] + 1e-12)  # noqa: E731
+        near = x + 0.1 * length_one(tf.random.stateless_normal(tf.shape(x), self.draw_seed()))
+        with tf.GradientTape() as tape:
+            tape.watch(near)
+            growth = kl(near)
+        worst = length_one(tf.stop_gradient(tape.gradient(growth, near)))
+        return kl(x + self.radius * worst)
 
     def read(self, x):
         """What Q says of `x`: logits of the categories, means and logarithms of the deviations of the codes."""
@@ -282,20 +311,8 @@ class InfoGAN(GAN):
 
     # --- files
 
-    def get_compile_config(self):
-        numbers = ("category_weight", "fog", "agreement_weight")
-        parts = {"q_optimizer": self.q_optimizer, "transform": self.transform}
-        parts = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        parts["code_weight"] = np.asarray(self.code_weight).tolist()
-        return {**super().get_compile_config(), **parts, **{name: getattr(self, name) for name in numbers}}
-
-    def compile_from_config(self, config):
-        for name in ("q_optimizer", "transform"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        super().compile_from_config(config)
-
     def get_config(self):
-        config = {**super().get_config(), "categories": self.categories, "codes": self.codes}
+        config = super().get_config()
         network = self.recogniser
         if self.discriminator.inputs[0] is network.inputs[0]:  # one file for both keeps shared layers shared
             heads = [self.discriminator.output, network.output]

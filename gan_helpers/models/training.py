@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gan_helpers import losses
+
 CALL_SECONDS = 0.25  # how long one compiled call may take: the wait before an interrupt is served
 SNAPSHOT_SECONDS = 1.0  # how often the last good state is copied, in case a loss becomes NaN
 
@@ -83,8 +85,19 @@ def check_data(x, shape, activation):
 
 
 def count_rows(data):
-    """How many rows an array has, or each array of a tuple."""
-    return len(tf.nest.flatten(data)[0])
+    """How many rows an array has, or the shortest array of a tuple."""
+    return min(len(part) for part in tf.nest.flatten(data))
+
+
+def averaged_copy(network, ema):
+    """A copy of `network` for the moving average of its weights; the network itself if `ema` is None."""
+    if ema is None:
+        return network
+    if not 0 < ema < 1:
+        raise ValueError(f"ema must lie between 0 and 1, such as 0.999, or be None, not {ema}.")
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 class AdversarialModel(keras.Model):
@@ -92,12 +105,17 @@ class AdversarialModel(keras.Model):
 
     A subclass sets `self.networks` (the list of its networks), hands its optimizers to
     `set_optimizers` in `compile`, names its losses in `loss_names`, checks data in `check_data` and
-    defines `train_step(x)`, which returns a dict of these losses.
+    defines `train_step(x)`, which returns a dict of these losses. So that it can be saved, it names
+    the arguments of its constructor and of `compile`, which it keeps in attributes of the same names
+    (the loss in `adversarial_loss`).
 
     Args:
         seed: int; fixes the batches and the noise of training. (The networks' first weights
             depend on `keras.utils.set_random_seed` before they are built.)
     """
+
+    network_names, setting_names = (), ("ema", "seed")  # arguments of the constructor: networks, and the rest
+    object_names, number_names = (), ()  # arguments of `compile` beside the loss: optimizers and functions; numbers
 
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -124,14 +142,31 @@ class AdversarialModel(keras.Model):
         stream = tf.constant(self.seed * 1000 + self._draws, tf.int64)
         return tf.stack([stream, tf.convert_to_tensor(self.step) * replicas + replica])
 
-    def minimise(self, loss, tape, optimizer, network):
-        """One step of `optimizer` down the slope of `loss` in the weights of `network`."""
-        weights = network.trainable_variables
+    def minimise(self, loss, tape, optimizer, *networks):
+        """One step of `optimizer` down the slope of `loss` in the weights of the networks."""
+        weights = [weight for network in networks for weight in network.trainable_variables]
         slopes = tape.gradient(loss, weights)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if replicas > 1:  # Keras adds the replicas' slopes up; their mean is that of the whole batch
             slopes = [slope / replicas for slope in slopes]
         optimizer.apply(slopes, weights)
+
+    def update_average(self):
+        """Move the averaged networks, the pairs of `averages()`, a little towards the present ones."""
+        if self.ema is None:
+            return
+        # Early on the average looks back over a tenth of the training so far, not over the
+        # untrained weights it began with.
+        t = tf.cast(self.step.value, tf.float32)
+        decay = tf.minimum(self.ema, (1 + t) / (10 + t))
+        for average, network in self.averages():
+            for old, new in zip(average.weights, network.weights, strict=True):
+                old.assign(decay * old + (1 - decay) * new)
+
+    def draw_batch(self, data, n):
+        """`n` rows at random, with replacement: the same rows of each array, if there are several."""
+        rows = tf.random.stateless_uniform([n], self.draw_seed(), maxval=count_rows(data), dtype=tf.int64)
+        return tf.nest.map_structure(lambda part: tf.gather(part, rows), data)
 
     # --- the loop
 
@@ -216,11 +251,9 @@ class AdversarialModel(keras.Model):
 
     def _one_step(self, data, batch_size):
         self._draws = 0
-        n = batch_size * self.batches_per_step
-        rows = tf.random.stateless_uniform([n], self.draw_seed(), maxval=count_rows(data), dtype=tf.int64)
-        losses = self.train_step(tf.nest.map_structure(lambda part: tf.gather(part, rows), data))
+        found = self.train_step(self.draw_batch(data, batch_size * self.batches_per_step))
         self.step.assign(self.step + 1)
-        return tf.stack([losses[name] for name in self.loss_names])
+        return tf.stack([found[name] for name in self.loss_names])
 
     def _compiled_run(self, batch_size):
         """A compiled function of (data, n, sums): n steps; returns the sums with the losses added, and a check
@@ -250,6 +283,24 @@ class AdversarialModel(keras.Model):
         return run
 
     # --- files
+
+    def get_config(self):
+        networks = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.network_names}
+        return {**networks, **{name: getattr(self, name) for name in self.setting_names}, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in cls.network_names}
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self):
+        numbers = {name: np.asarray(getattr(self, name)).tolist() for name in self.number_names}
+        objects = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.object_names}
+        return {**numbers, **objects, "loss": self.adversarial_loss.__name__}
+
+    def compile_from_config(self, config):
+        objects = {name: keras.saving.deserialize_keras_object(config[name]) for name in self.object_names}
+        self.compile(**{**config, **objects, "loss": getattr(losses, config["loss"])})
 
     def save(self, filepath, **kwargs):
         """Save networks, optimizers and step to a `.keras` file; `keras.models.load_model` reads it.
