@@ -21,6 +21,7 @@ from keras import layers
 
 from gan_helpers import data, losses
 from gan_helpers.models.conditional import ConditionalGAN
+from gan_helpers.models.cyclegan import CycleGAN
 from gan_helpers.models.gan import GAN
 from gan_helpers.models.infogan import InfoGAN, random_affine
 
@@ -190,6 +191,27 @@ def infogan():
     return model
 
 
+def cyclegan():
+    """The networks and the game of notebook 11."""
+
+    def block(kind, channels, side, stride):
+        return [kind(channels, side, stride, "same"), layers.GroupNormalization(groups=8), layers.LeakyReLU(0.2)]
+
+    def translator():
+        down = block(layers.Conv2D, 32, 4, 2) + block(layers.Conv2D, 64, 4, 2) + block(layers.Conv2D, 64, 3, 1)
+        up = [*block(layers.Conv2DTranspose, 32, 4, 2), layers.Conv2DTranspose(3, 4, 2, "same", activation="sigmoid")]
+        return keras.Sequential([keras.Input((28, 28, 3)), *down, *up])
+
+    def judge():
+        network = [layers.Conv2D(32, 4, 2, "same"), layers.LeakyReLU(0.2), layers.Conv2D(64, 4, 2, "same")]
+        network += [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(256), layers.LeakyReLU(0.2), layers.Dense(1)]
+        return keras.Sequential([keras.Input((28, 28, 3)), *network])
+
+    model = CycleGAN(translator(), translator(), judge(), judge(), ema=0.99)
+    model.compile(*adams(), identity_weight=5.0, r1=0.3)
+    return model
+
+
 def measure(title, runs, steps, rounds):
     """Time each of `runs`, functions of a number of steps, in turn; `steps` says how many for each."""
     speeds = {key: [] for key in runs}
@@ -223,3 +245,6 @@ if __name__ == "__main__":
     x, y = data.mnist()
     for title, make, parts in (("conditional GAN", conditional, (x, y)), ("InfoGAN", infogan, (x,))):
         measure(f"{title}, batch 64", family(make, parts, 64), {"default": 100, "ours": 100}, rounds)
+    hue = np.linspace(0, 1, 1000)
+    signs, sheets = data.neon(x[:1000], hue), data.paper(x[1000:2000], hue)
+    measure("CycleGAN, batch 16", family(cyclegan, (signs, sheets), 16), {"default": 20, "ours": 20}, rounds)

@@ -1,4 +1,4 @@
-"""Data of the course: MNIST, which ships inside the package, and toy densities.
+"""Data of the course: MNIST, which ships inside the package, toy densities and image domains.
 
 MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits"
 (1998), shared under CC BY-SA 3.0.
@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 MNIST_FILE = Path(__file__).with_name("mnist.npz")
 
@@ -79,6 +80,95 @@ def mnist(digits=None, split="train", flat=False):
     shape = (len(x), 784) if flat else (len(x), 28, 28, 1)
     # One pass: dividing by a float32 gives float32 without a float64 copy in between.
     return np.divide(x, np.float32(255), dtype=np.float32).reshape(shape), y.astype(np.int64)
+
+
+def uci_digits():
+    """The 1,797 digits of the UCI collection that scikit-learn ships: other writers, another scanner.
+
+    The 8x8 images are enlarged (bilinear) to the 20x20 box that MNIST's digits fill, in 28x28.
+
+    Returns:
+        x: float32 `(1797, 28, 28, 1)` in [0, 1].
+        y: int64 `(1797,)`.
+
+    E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits" (1998).
+    """
+    from sklearn.datasets import load_digits  # slow to import; only this function needs it
+
+    images, y = load_digits(return_X_y=True)
+    small = images.reshape(-1, 8, 8) / 16  # 0 to 16: how many pixels of a 4x4 block had ink
+    big = ndimage.zoom(small, (1, 2.5, 2.5), order=1, grid_mode=True, mode="nearest")
+    return np.pad(np.clip(big, 0, 1), ((0, 0), (4, 4), (4, 4)))[..., None].astype(np.float32), y.astype(np.int64)
+
+
+def upright(images):
+    """Digits in one frame: sheared until the ink has no slant, and enlarged to 20 pixels of height, in the middle.
+
+    Args:
+        images: float `(n, 28, 28, 1)` in [0, 1], each with some ink (a pixel above 0.3).
+
+    Returns:
+        float32 `(n, 28, 28, 1)` in [0, 1]. What would be wider than 20 pixels is made narrower.
+    """
+    made = np.empty((len(images), 28, 28, 1), np.float32)
+    for number, image in enumerate(_ink(images)):
+        row, column = np.nonzero(image > 0.3)
+        if not len(row):
+            raise ValueError(f"image {number} has no ink: no pixel is above 0.3.")
+        slant = np.cov(row, column, bias=True)[0, 1] / max(row.var(), 1e-6)
+        straight = column - slant * (row - row.mean())
+        box = np.array([[row.min(), row.max()], [straight.min(), straight.max()]])
+        tall, wide = np.diff(box)[:, 0] + 1
+        # Where does each pixel of the new image come from? Its row and column, counted from the middle, are scaled.
+        scale = tall / 20, max(tall / 20, wide / 20)
+        matrix = np.array([[scale[0], 0], [slant * scale[0], scale[1]]])
+        middle = box.mean(axis=1)
+        middle[1] += slant * (middle[0] - row.mean())
+        made[number, ..., 0] = ndimage.affine_transform(image, matrix, middle - matrix @ [13.5, 13.5], order=1)
+    return made
+
+
+def _pure_colours(hue, n):
+    """Colours of full strength, `(n, 1, 1, 3)`: 0 is red, 1/3 green, 2/3 blue, 1 red again."""
+    hue = np.asarray(hue, float)
+    if hue.shape != (n,) or not ((hue >= 0) & (hue <= 1)).all():  # NaN fails this, too
+        raise ValueError(f"hue must be {n} numbers in [0, 1], one for each image.")
+    away = np.abs((6 * hue[:, None] + [0, 4, 2]) % 6 - 3)  # from the hue opposite to each of red, green and blue
+    return np.clip(away - 1, 0, 1)[:, None, None]
+
+
+def _ink(images):
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 1 or not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"ink must be images (n, h, w, 1) in [0, 1], not {images.dtype} of shape {images.shape}.")
+    return images[..., 0]
+
+
+def neon(ink, hue):
+    """Digits as neon signs in the night: a glowing tube along the outline of the ink.
+
+    Args:
+        ink: float `(n, h, w, 1)` in [0, 1], such as MNIST.
+        hue: `(n,)` in [0, 1], the colour of each sign: 0 red, 1/3 green, 2/3 blue.
+
+    Returns:
+        float32 `(n, h, w, 3)` in [0, 1].
+    """
+    ink = _ink(ink)
+    tube = np.clip(ndimage.grey_dilation(ink, (1, 3, 3)) - ink, 0, 1)[..., None]
+    glow = ndimage.gaussian_filter(tube[..., 0], (0, 2, 2))[..., None]
+    colour = _pure_colours(hue, len(ink))
+    night = np.array([0.05, 0.03, 0.12])
+    return np.clip(night + colour * glow + tube * (0.3 + 0.5 * colour), 0, 1).astype(np.float32)
+
+
+def paper(ink, hue):
+    """Digits in coloured pen on ruled paper; arguments and result as those of `neon`."""
+    ink = _ink(ink)
+    sheet = np.full((*ink.shape[1:], 3), [0.98, 0.95, 0.86])
+    sheet[4::6] = [0.80, 0.87, 0.95]  # the lines
+    ink = ink[..., None]
+    return (sheet * (1 - ink) + 0.75 * _pure_colours(hue, len(ink)) * ink).astype(np.float32)
 
 
 @dataclass(frozen=True)

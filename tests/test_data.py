@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal
 
@@ -158,3 +159,54 @@ def test_second_read_comes_from_memory():
     start = time.perf_counter()
     data.mnist(2)
     assert time.perf_counter() - start < 0.3
+
+
+def test_uci_digits():
+    x, y = data.uci_digits()
+    assert x.shape == (1797, 28, 28, 1) and x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
+    assert (x[:, :4] == 0).all() and (x[:, :, -4:] == 0).all()  # the frame that MNIST has, too
+    assert np.bincount(y).min() > 170 and y.shape == (1797,)
+
+
+@pytest.mark.parametrize("domain", [data.neon, data.paper])
+def test_image_domains_keep_digit_and_colour(domain):
+    ink, _ = data.mnist(split="test")
+    images = domain(ink[:6], [0, 1 / 3, 2 / 3, 0, 1 / 3, 2 / 3])
+    assert images.shape == (6, 28, 28, 3) and images.dtype == np.float32
+    assert images.min() >= 0 and images.max() <= 1
+    ground = domain(np.zeros_like(ink[:1]), [0.0])
+    change = np.abs(images - ground).sum(axis=-1)
+    for i in range(6):
+        marked = change[i] > 0.5
+        colour = images[i][marked].mean(axis=0) - images[i][marked].min(axis=-1).mean()
+        assert colour.argmax() == i % 3  # red, green, blue
+        assert change[i][ink[i, ..., 0] == 0].mean() < change[i][ndimage.binary_dilation(ink[i, ..., 0] > 0)].mean()
+
+
+@pytest.mark.parametrize("domain", [data.neon, data.paper])
+def test_image_domains_say_what_they_want(domain):
+    ink = np.zeros((2, 28, 28, 1))
+    for hue in ([0.5], [0.5, 1.5], [0.5, np.nan]):
+        with pytest.raises(ValueError, match="hue must be 2 numbers"):
+            domain(ink, hue)
+    for wrong in (ink[0], ink + 2, ink * np.nan, ink.repeat(3, axis=-1)):
+        with pytest.raises(ValueError, match="ink must be images"):
+            domain(wrong, [0.5, 0.5])
+
+
+def test_upright_digits_have_no_slant_and_one_height():
+    ink, _ = data.mnist(split="test")
+    images = data.upright(ink[:200])
+    assert images.shape == (200, 28, 28, 1) and images.dtype == np.float32 and 0 <= images.min() <= images.max() <= 1
+    heights = []
+    for image in images[..., 0]:
+        row, column = np.nonzero(image > 0.3)
+        assert abs(np.cov(row, column)[0, 1] / row.var()) < 0.15  # of the ink before: up to 0.9
+        heights.append(row.max() - row.min() + 1)
+    assert abs(np.mean(heights) - 20) < 1
+    assert np.abs(data.upright(images) - images).mean() < 0.03  # little is left to be done
+    square = np.zeros((1, 28, 28, 1))
+    square[:, 4:24, 6:22] = 1
+    np.testing.assert_allclose(data.upright(square), square, atol=1e-6)
+    with pytest.raises(ValueError, match="image 1 has no ink"):
+        data.upright(np.concatenate([square, 0 * square]))

@@ -128,3 +128,14 @@ def test_style_is_legible_when_projected():
     with plt.rc_context():
         plotting.use_style()
         assert plt.rcParams["font.size"] >= 12 and plt.rcParams["figure.facecolor"] == "white"
+
+
+def test_number_grids_show_numbers_and_windows():
+    hidden = np.array([[np.nan, 2.0], [3.0, np.nan]])
+    axes = plotting.number_grids([np.eye(3), hidden], ["image", "output"], [(0, 1, 2, 2), None])
+    assert [ax.get_title() for ax in axes] == ["image", "output"]
+    assert [text.get_text() for text in axes[1].texts] == ["2", "3"]
+    assert len(axes[0].texts) == 9
+    frames = [patch for patch in axes[0].patches if patch.get_linewidth() == 3]
+    assert frames[0].get_xy() == (0.5, -0.5) and frames[0].get_width() == 2 and not axes[1].patches
+    plotting.number_grids([np.full((2, 2), np.nan)], ["empty"])

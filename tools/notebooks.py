@@ -30,9 +30,12 @@ CELL_SECONDS = 900
 # What a full run of a notebook leaves for gan_helpers/pretrained: arguments of `pretrained.save`.
 SHIPPED = {
     "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
+    "06_dcgan": "{'generator': dcgan.averaged_generator, 'discriminator': dcgan.discriminator},"
+    " history | {'distances': list(short.values()), 'pictures': list(seen.values())}",
     "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
     "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
     " 'generator_two': infogan_two.averaged_generator, 'recogniser_two': infogan_two.recogniser}, history",
+    "11_cyclegan": "{**own, 'to_uci': digits.averaged_to_y, 'to_mnist': digits.averaged_to_x}, curves",
     "04_playground": "{**{name: gan.averaged_generator for name, gan in cured.items()},"
     " 'generator': plain[0].generator, 'discriminator': plain[0].discriminator},"
     " {'plain': plain_albums, 'cured': photographs.album}",
