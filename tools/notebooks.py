@@ -30,7 +30,7 @@ CELL_SECONDS = 900
 # What a full run of a notebook leaves for gan_helpers/pretrained: arguments of `pretrained.save`.
 SHIPPED = {
     "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
-    "06_dcgan": "{'generator': dcgan.averaged_generator, 'discriminator': dcgan.discriminator},"
+    "06_dcgan": "{'generator': dcgan.averaged_generator, 'features': features_of(dcgan.discriminator)},"
     " history | {'distances': list(short.values()), 'pictures': list(seen.values())}",
     "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
     "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
