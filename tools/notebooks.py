@@ -31,7 +31,7 @@ CELL_SECONDS = 900
 SHIPPED = {
     "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
     "06_dcgan": "{'generator': dcgan.averaged_generator, 'features': features_of(dcgan.discriminator)},"
-    " history | {'distances': list(short.values()), 'pictures': list(seen.values())}",
+    " history | {'distances': list(short.values()), 'pictures': np.round(list(seen.values()), 1)}",
     "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
     "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
     " 'generator_two': infogan_two.averaged_generator, 'recogniser_two': infogan_two.recogniser}, history",
