@@ -136,12 +136,13 @@ class UnderKeras(keras.Model):
     def __init__(self, model, rows):
         super().__init__()
         self.model, self.rows = model, rows
+        self.step_function = tf.function(model.train_step)  # Keras' fit does not translate `len` and loops by itself
 
     def train_step(self, batch):
         self.model._draws = 0
         # Keras forgets how many rows a batch has; the train_steps count them.
         batch = tf.nest.map_structure(lambda part: tf.ensure_shape(part, (self.rows, *part.shape[1:])), batch)
-        found = self.model.train_step(batch)
+        found = self.step_function(batch)
         self.model.step.assign_add(1)
         return found
 
