@@ -28,6 +28,7 @@ class CycleGAN(AdversarialModel):
     """
 
     loss_names = ("d_loss", "g_loss", "cycle_loss", "identity_loss")
+    games = losses
     network_names = ("to_y", "to_x", "judge_x", "judge_y")
     setting_names = ("pool", *AdversarialModel.setting_names)
     object_names = ("d_optimizer", "g_optimizer")

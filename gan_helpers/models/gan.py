@@ -33,6 +33,7 @@ class GAN(AdversarialModel):
     """
 
     loss_names = ("d_loss", "g_loss")
+    games = losses
     network_names = ("generator", "discriminator")
     object_names = ("d_optimizer", "g_optimizer")
     number_names = ("r1", "r2", "gradient_penalty", "d_steps")

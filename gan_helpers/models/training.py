@@ -12,8 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_helpers import losses
-
 CALL_SECONDS = 0.25  # how long one compiled call may take: the wait before an interrupt is served
 SNAPSHOT_SECONDS = 1.0  # how often the last good state is copied, in case a loss becomes NaN
 
@@ -115,6 +113,7 @@ class AdversarialModel(keras.Model):
     """
 
     network_names, setting_names = (), ("ema", "seed")  # arguments of the constructor: networks, and the rest
+    games = None  # the module in which a saved model finds its loss by name
     object_names, number_names = (), ()  # arguments of `compile` beside the loss: optimizers and functions; numbers
 
     def __init__(self, seed=0, **kwargs):
@@ -300,7 +299,7 @@ class AdversarialModel(keras.Model):
 
     def compile_from_config(self, config):
         objects = {name: keras.saving.deserialize_keras_object(config[name]) for name in self.object_names}
-        self.compile(**{**config, **objects, "loss": getattr(losses, config["loss"])})
+        self.compile(**{**config, **objects, "loss": getattr(self.games, config["loss"])})
 
     def save(self, filepath, **kwargs):
         """Save networks, optimizers and step to a `.keras` file; `keras.models.load_model` reads it.
