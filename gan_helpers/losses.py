@@ -65,12 +65,12 @@ def relativistic(real, fake):
 
 
 def _squared_slope(discriminator, x):
-    """|gradient of D(x) by x|^2 for each image of the batch: `(n,)`."""
+    """|gradient of D(x) by x|^2 for each sample of the batch: `(n,)`. A list of tensors counts as one long x."""
     with tf.GradientTape() as tape:
         tape.watch(x)
         logits = discriminator(x, training=True)
-    slope = tape.gradient(logits, x)
-    return tf.reduce_sum(slope**2, axis=tf.range(1, tf.rank(slope)))
+    slopes = tf.nest.flatten(tape.gradient(logits, x))
+    return sum(tf.reduce_sum(slope**2, axis=tf.range(1, tf.rank(slope))) for slope in slopes)
 
 
 def gradient_penalty(discriminator, real, fake, share):
@@ -78,14 +78,18 @@ def gradient_penalty(discriminator, real, fake, share):
 
     Args:
         discriminator: callable from images to logits.
-        real, fake: batches of the same shape `(n, ...)`.
+        real, fake: batches of the same shape `(n, ...)`, or lists of such, for a D that judges pairs.
         share: `(n,)` in [0, 1], the place on each line; the paper draws it uniformly.
 
     Returns:
         A scalar; the paper adds 10 times this to the critic's loss.
     """
-    share = tf.reshape(share, [-1] + [1] * (len(real.shape) - 1))
-    squared = _squared_slope(discriminator, share * real + (1 - share) * fake)
+
+    def between(real, fake):
+        part = tf.reshape(share, [-1] + [1] * (len(real.shape) - 1))
+        return part * real + (1 - part) * fake
+
+    squared = _squared_slope(discriminator, tf.nest.map_structure(between, real, fake))
     # The tiny constant keeps the square root differentiable where the slope is exactly zero.
     return mean((tf.sqrt(squared + 1e-12) - 1) ** 2)
 
@@ -96,3 +100,31 @@ def zero_centred_penalty(discriminator, x):
     L. Mescheder, A. Geiger and S. Nowozin, arXiv:1801.04406. Multiply it by gamma.
     """
     return 0.5 * mean(_squared_slope(discriminator, x))
+
+
+def unsteadiness(read, x, radius, noise, p=None):
+    """KL, in nats, by which the categories read in `x` change under the worst change of it of length `radius`.
+
+    The worst direction is that in which the KL grows fastest a small step away from x. T. Miyato et
+    al., arXiv:1704.03976, for classifiers; W. Hu et al., arXiv:1702.08720, for categories without labels.
+
+    Args:
+        read: callable from images to logits of the categories `(n, k)`.
+        x: images `(n, h, w, channels)`.
+        radius: length of the change, over all pixels of an image.
+        noise: normal numbers of the shape of `x`, the direction of the small step.
+        p: probabilities `(n, k)` from which the change is counted; None for those read in `x` itself.
+
+    Returns:
+        A scalar.
+    """
+    p = tf.stop_gradient(tf.nn.softmax(read(x)) if p is None else p)
+    entropy = -mean(tf.reduce_sum(tf.math.xlogy(p, p), axis=1))
+    kl = lambda x: mean(tf.nn.softmax_cross_entropy_with_logits(p, read(x))) - entropy  # noqa: E731
+    length_one = lambda v: v / (tf.norm(tf.reshape(v, [len(v), -1]), axis=1)[:, None, None, None] + 1e-12)  # noqa: E731
+    near = x + 0.1 * length_one(noise)
+    with tf.GradientTape() as tape:
+        tape.watch(near)
+        growth = kl(near)
+    worst = length_one(tf.stop_gradient(tape.gradient(growth, near)))
+    return kl(x + radius * worst)

@@ -46,6 +46,7 @@ class GAN(AdversarialModel):
         check_logits(discriminator)
         self.generator, self.discriminator, self.ema = generator, discriminator, ema
         self.networks = [generator, discriminator]
+        self.opponents = [generator]  # the networks that play against D; a subclass may have more
         self.latent_dim = generator.inputs[0].shape[1]
         self.averaged_generator = averaged_copy(generator, ema)
         self.built = True  # the networks came built, so there is nothing left that saving could miss
@@ -71,7 +72,7 @@ class GAN(AdversarialModel):
         self.d_optimizer, self.g_optimizer, self.d_steps = d_optimizer, g_optimizer, d_steps
         self.adversarial_loss, self.r1, self.r2, self.gradient_penalty = loss, r1, r2, gradient_penalty
         d_optimizer.build(self.discriminator.trainable_variables)
-        g_optimizer.build(self.generator.trainable_variables)
+        g_optimizer.build([weight for network in self.opponents for weight in network.trainable_variables])
         self.batches_per_step = d_steps
         self.set_optimizers([d_optimizer, g_optimizer])
 
@@ -133,7 +134,7 @@ class GAN(AdversarialModel):
         if self.r2:
             total += self.r2 * losses.zero_centred_penalty(discriminator, x_fake)
         if self.gradient_penalty:
-            share = tf.random.stateless_uniform([len(x)], self.draw_seed())
+            share = tf.random.stateless_uniform([len(tf.nest.flatten(x)[0])], self.draw_seed())
             total += self.gradient_penalty * losses.gradient_penalty(discriminator, x, x_fake, share)
         return total
 

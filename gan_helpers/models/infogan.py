@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gan_helpers import losses
 from gan_helpers.models.gan import GAN
 from gan_helpers.models.training import check_network
 
@@ -186,22 +187,9 @@ class InfoGAN(GAN):
         return tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
 
     def unsteadiness(self, x):
-        """KL, in nats, by which Q's category of an image changes under the worst change of length `radius`.
-
-        The worst direction is that in which the KL grows fastest a small random step away from the
-        image. (T. Miyato et al., arXiv:1704.03976; for categories W. Hu et al., arXiv:1702.08720.)
-        """
-        logits, _, _ = self.read(x)
-        p = tf.stop_gradient(tf.nn.softmax(logits))
-        entropy = tf.nn.softmax_cross_entropy_with_logits(p, tf.stop_gradient(logits))
-        kl = lambda x: tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(p, self.read(x)[0]) - entropy)  # noqa: E731
-        length_one = lambda v: v / (tf.norm(tf.reshape(v, [len(v), -1]), axis=1)[:, None, None, None] + 1e-12)  # noqa: E731
-        near = x + 0.1 * length_one(tf.random.stateless_normal(tf.shape(x), self.draw_seed()))
-        with tf.GradientTape() as tape:
-            tape.watch(near)
-            growth = kl(near)
-        worst = length_one(tf.stop_gradient(tape.gradient(growth, near)))
-        return kl(x + self.radius * worst)
+        """KL, in nats, by which Q's category of an image changes under the worst change of length `radius`."""
+        noise = tf.random.stateless_normal(tf.shape(x), self.draw_seed())
+        return losses.unsteadiness(lambda x: self.read(x)[0], x, self.radius, noise)
 
     def read(self, x):
         """What Q says of `x`: logits of the categories, means and logarithms of the deviations of the codes."""

@@ -1,0 +1,88 @@
+"""The bidirectional GAN: a generator and its inverse.
+
+J. Donahue et al., arXiv:1605.09782 (BiGAN), and V. Dumoulin et al., arXiv:1606.00704 (ALI).
+"""
+
+import keras
+import tensorflow as tf
+
+from gan_helpers.models.gan import GAN
+from gan_helpers.models.training import averaged_copy, check_network
+
+
+@keras.saving.register_keras_serializable(package="gan_helpers")
+class BiGAN(GAN):
+    """A generator, an encoder, and a discriminator that judges pairs of an image and its code.
+
+    Args:
+        generator: `keras.Model` G from codes z `(n, latent_dim)` to images `(n, ...)`.
+        encoder: `keras.Model` E from images to codes `(n, latent_dim)`.
+        discriminator: `keras.Model` from [x, z], images and codes, to logits `(n, 1)`: a real image with
+            the code that E gives it, or a code with the image that G makes of it?
+        ema: decay of the moving averages of the weights of G and E, such as 0.999; None for none.
+        seed: int; fixes the batches and the noise of training.
+
+    Raises:
+        ValueError: the networks do not fit together.
+    """
+
+    network_names = ("generator", "encoder", "discriminator")
+
+    def __init__(self, generator, encoder, discriminator, ema=None, seed=0, **kwargs):
+        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
+        check_network(encoder, "encoder")
+        if encoder.input_shape != generator.output_shape or encoder.output_shape != generator.input_shape:
+            raise ValueError(
+                f"the encoder must lead from {generator.output_shape} back to {generator.input_shape}, "
+                f"not from {encoder.input_shape} to {encoder.output_shape}."
+            )
+        self.encoder = encoder
+        self.networks.append(encoder)
+        self.opponents = [generator, encoder]
+        self.averaged_encoder = averaged_copy(encoder, ema)
+
+    # --- the algorithm. `train_step` is that of the GAN: D's steps, then one of G and E together.
+
+    def discriminator_step(self, x, z):
+        """Tell the pairs (x, E(x)) from the pairs (G(z), z) a little better."""
+        real, fake = [x, self.encoder(x, training=True)], [self.generator(z, training=True), z]
+        with tf.GradientTape() as tape:
+            judged_real = self.discriminator(real, training=True)
+            judged_fake = self.discriminator(fake, training=True)
+            d_loss, _ = self.adversarial_loss(judged_real, judged_fake)
+            total = d_loss + self.penalty(real, fake)
+        self.minimise(total, tape, self.d_optimizer, self.discriminator)
+        return d_loss
+
+    def generator_step(self, x, z):
+        """Let each kind of pair be taken for the other: both G and E move."""
+        with tf.GradientTape() as tape:
+            real = self.discriminator([x, self.encoder(x, training=True)], training=True)
+            fake = self.discriminator([self.generator(z, training=True), z], training=True)
+            loss, _ = self.adversarial_loss(fake, real)  # what D would lower if the two had changed places
+        self.minimise(loss, tape, self.g_optimizer, self.generator, self.encoder)
+        return loss
+
+    def averages(self):
+        """Pairs of networks, (average, present)."""
+        return [*super().averages(), (self.averaged_encoder, self.encoder)]
+
+    # --- use
+
+    def encode(self, images):
+        """The codes of images: float32 `(n, latent_dim)`. Images as in training, `(n, ...)` in G's range."""
+        return self.averaged_encoder.predict(self.check_data(images), batch_size=500, verbose=0)
+
+    def reconstruct(self, images):
+        """G(E(x)): images, sent through their codes."""
+        return self.generate(z=self.encode(images))
+
+    # --- checks
+
+    @staticmethod
+    def check_inputs(generator, discriminator):
+        """Raise ValueError unless the discriminator takes pairs of what the generator makes and takes."""
+        wanted = [generator.output_shape, generator.input_shape]
+        found = [tuple(part.shape) for part in discriminator.inputs]
+        if len(generator.input_shape) != 2 or found != wanted:
+            raise ValueError(f"the discriminator must take [x, z] of the shapes {wanted}, not {found}.")
