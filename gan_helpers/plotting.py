@@ -206,6 +206,31 @@ def points(real=None, fake=None, ax=None):
     return ax
 
 
+LABEL_BOX = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": NEUTRAL}
+# Ten colours for ten digits; the digits themselves stand beside them, since ten colours are too many for some eyes.
+DIGITS = (REAL, FAKE, *OTHERS, "#8C564B", "#7F7F7F", "#111111", "#BCBD22")
+
+
+def latent_plane(codes, labels=None, reach=None, title=None, ax=None):
+    """Codes in the plane, coloured by class, with the number of each class in the middle of its points.
+
+    Args:
+        codes: `(n, 2)`.
+        labels: int `(n,)` from 0 to 9, or None for one colour.
+        reach: half the side of the square that is shown; None fits it to the codes.
+    """
+    ax = ax or plt.figure(figsize=(4.6, 4.6)).gca()
+    codes = np.asarray(codes)
+    kinds = np.zeros(len(codes), int) if labels is None else np.asarray(labels)
+    ax.scatter(*codes.T, s=5, color=np.array(DIGITS)[kinds], alpha=0.5, linewidths=0)
+    for kind in [] if labels is None else np.unique(kinds):
+        middle = np.median(codes[kinds == kind], axis=0)
+        ax.text(*middle, str(kind), ha="center", va="center", fontsize=13, fontweight="bold", bbox=LABEL_BOX)
+    reach = reach or 1.05 * np.abs(codes).max()
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", title=title)
+    return ax
+
+
 def block_diagram(blocks, arrows, size=(9, 2.6), ax=None):
     """Boxes joined by arrows, for pictures of networks and of how they are wired.
 

@@ -191,6 +191,35 @@ def live_picture(draw, **controls):
     return panel
 
 
+def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
+    """A point that two sliders move over a plane of codes, and beside it what it decodes to.
+
+    Args:
+        decode: a `keras.Model` or callable from codes `(1, 2)` to an image `(1, h, w, 1)` in [0, 1].
+        codes, labels: the points of the plane, see `plotting.latent_plane`.
+        reach: how far from the origin the sliders lead.
+        start: where the point is at first.
+
+    Returns:
+        A `Panel`.
+    """
+    decode = tf.function(decode) if isinstance(decode, keras.Model) else decode
+    image = lambda *code: np.asarray(decode(np.float32([code])))[0, ..., 0]  # noqa: E731
+    figure, (plane, decoded) = plotting.plt.subplots(1, 2, figsize=(8.4, 4.4))
+    plotting.latent_plane(codes, labels, reach, ax=plane)
+    (point,) = plane.plot(*[[number] for number in start], "o", markersize=11, color="black", markerfacecolor="white")
+    shown = decoded.imshow(image(*start), cmap="gray", vmin=0, vmax=1)
+    decoded.set(xticks=[], yticks=[], title="decoded")
+    moving = plotting.MovingFigure(figure, [point, shown])
+
+    def draw(code_1, code_2):
+        point.set_data([code_1], [code_2])
+        shown.set_data(image(code_1, code_2))
+        return moving.png()
+
+    return live_picture(draw, code_1=(-reach, reach, start[0]), code_2=(-reach, reach, start[1]))
+
+
 def arc(start, end, t):
     """Codes on the arc between two: they keep the length of typical codes, which a straight line loses.
 

@@ -66,7 +66,17 @@ def test_a_step_is_the_algorithm():
         np.testing.assert_allclose(own, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("option", [{"r1": 1.0}, {"r2": 1.0}, {"gradient_penalty": 1.0}, {"d_steps": 2}])
+OPTIONS = [
+    {"r1": 1.0},
+    {"r2": 1.0},
+    {"gradient_penalty": 1.0},
+    {"d_steps": 2},
+    {"cycle_weight": 1.0},
+    {"code_noise": 0.5},
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_counts(option):
     plain, changed = make(), make(**option)
     for model in (plain, changed):

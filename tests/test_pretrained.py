@@ -37,6 +37,18 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
     assert np.array_equal(mine(x), network(x))
 
 
+def test_whole_numbers_keep_weights_to_half_a_step(tmp_path, monkeypatch):
+    """Of 127 steps up to the largest weight of each unit; and a unit without weights stays so."""
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    network = small()
+    weights = [np.float32([[0.1, -8, 0], [-3, 0.2, 0]]), np.float32([1 / 3, 2, 0]), *network.get_weights()[2:]]
+    network.set_weights(weights)
+    pretrained.save("mine", {"generator": network}, folder=tmp_path)
+    found = pretrained.load("mine")["generator"].get_weights()
+    assert (np.abs(found[0] - weights[0]) <= np.float32([3, 8, 0]) / 254 + 1e-6).all()
+    assert np.allclose(found[1], weights[1], rtol=1e-3)
+
+
 def test_another_architecture_is_refused_and_stays_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     pretrained.save("mine", {"generator": small()}, folder=tmp_path)

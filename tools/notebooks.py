@@ -35,7 +35,14 @@ SHIPPED = {
     "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
     "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
     " 'generator_two': infogan_two.averaged_generator, 'recogniser_two': infogan_two.recogniser}, history",
+    "10_bigan": "{'generator': bigan.averaged_generator, 'encoder': bigan.averaged_encoder}, history"
+    " | {'pure_copies': pure_copies, 'pure': [share_pure, error_pure], 'others': list(others.values())}",
     "11_cyclegan": "{**own, 'to_uci': digits.averaged_to_y, 'to_mnist': digits.averaged_to_x}, curves",
+    "12_adversarial_autoencoder": "{'plain_encoder': plain.averaged_encoder, 'plain_decoder': plain.averaged_decoder,"
+    " 'encoder': aae.averaged_encoder, 'decoder': aae.averaged_decoder, 'label_encoder': label_aae.averaged_encoder,"
+    " 'label_decoder': label_aae.averaged_decoder, 'ten_encoder': ten.averaged_encoder,"
+    " 'ten_decoder': ten.averaged_decoder}, history | others"
+    " | {'by_labels': list(by_labels.values())[:2], 'watched': list(watched.values())}",
     "04_playground": "{**{name: gan.averaged_generator for name, gan in cured.items()},"
     " 'generator': plain[0].generator, 'discriminator': plain[0].discriminator},"
     " {'plain': plain_albums, 'cured': photographs.album}",

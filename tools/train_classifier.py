@@ -29,4 +29,4 @@ classifier.set_weights(rounded)
 _, accuracy = classifier.evaluate(*data.mnist(split="test"), batch_size=500, verbose=0)
 print(f"test accuracy after rounding: {accuracy:.4f}")
 
-pretrained.save("digit_classifier", {"classifier": classifier})
+pretrained.save("digit_classifier", {"classifier": classifier}, dtype=np.float16)

@@ -20,17 +20,17 @@ def cross_entropy(x, x_again):
     return tf.reduce_mean(keras.losses.binary_crossentropy(x, x_again))
 
 
-# --- priors: each turns normal noise z `(n, d)` and classes k, int `(n,)`, into codes `(n, d)`
+# --- priors: each turns normal noise noise `(n, d)` and classes k, int `(n,)`, into codes z `(n, d)`
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
-def gaussian(z, k, classes):
+def gaussian(noise, k, classes):
     """One round Gaussian for all classes: the noise itself."""
-    return z
+    return noise
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
-def petals(z, k, classes, shift=1.4, along=0.3, across=0.05):
+def petals(noise, k, classes, shift=1.4, along=0.3, across=0.05):
     """A flower: a thin Gaussian for each class, on rays around the origin, in each pair of coordinates.
 
     Args:
@@ -38,41 +38,43 @@ def petals(z, k, classes, shift=1.4, along=0.3, across=0.05):
         along, across: standard deviations of a petal along its ray and across it.
 
     Raises:
-        ValueError: z has an odd number of coordinates.
+        ValueError: noise has an odd number of coordinates.
     """
-    if z.shape[1] % 2:
-        raise ValueError(f"petals need an even number of code dimensions, not {z.shape[1]}: a flower lies in a plane.")
-    ray, side = shift + along * z[:, 0::2], across * z[:, 1::2]
-    angle = (2 * np.pi / classes) * tf.cast(k, z.dtype)[:, None]
+    if noise.shape[1] % 2:
+        raise ValueError(
+            f"petals need an even number of code dimensions, not {noise.shape[1]}: a flower lies in a plane."
+        )
+    ray, side = shift + along * noise[:, 0::2], across * noise[:, 1::2]
+    angle = (2 * np.pi / classes) * tf.cast(k, noise.dtype)[:, None]
     x, y = ray * tf.cos(angle) - side * tf.sin(angle), ray * tf.sin(angle) + side * tf.cos(angle)
-    return tf.reshape(tf.stack([x, y], axis=2), tf.shape(z))
+    return tf.reshape(tf.stack([x, y], axis=2), tf.shape(noise))
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
-def swiss_roll(z, k, classes, turns=1.5, radius=2.0, across=0.05):
+def swiss_roll(noise, k, classes, turns=1.5, radius=2.0, across=0.05):
     """A rolled-up band, cut into equally large parts, one for each class, from the middle outwards.
 
     Raises:
-        ValueError: z has other than two coordinates.
+        ValueError: noise has other than two coordinates.
     """
-    if z.shape[1] != 2:
-        raise ValueError(f"a swiss roll lies in a plane: it needs 2 code dimensions, not {z.shape[1]}.")
-    share = 0.5 + 0.5 * tf.math.erf(z[:, 0] / np.sqrt(2))  # uniform in [0, 1]
-    place = tf.sqrt((tf.cast(k, z.dtype) + share) / classes)  # the root spreads the points evenly along the band
-    angle, distance = 2 * np.pi * turns * place, radius * place + across * z[:, 1]
+    if noise.shape[1] != 2:
+        raise ValueError(f"a swiss roll lies in a plane: it needs 2 code dimensions, not {noise.shape[1]}.")
+    share = 0.5 + 0.5 * tf.math.erf(noise[:, 0] / np.sqrt(2))  # uniform in [0, 1]
+    place = tf.sqrt((tf.cast(k, noise.dtype) + share) / classes)  # the root spreads the points evenly along the band
+    angle, distance = 2 * np.pi * turns * place, radius * place + across * noise[:, 1]
     return tf.stack([distance * tf.cos(angle), distance * tf.sin(angle)], axis=1)
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
-def category_and_style(z, k, classes):
+def category_and_style(noise, k, classes):
     """The class, one-hot, followed by normal numbers for all that the class does not tell.
 
     Raises:
-        ValueError: z has no more coordinates than there are classes.
+        ValueError: noise has no more coordinates than there are classes.
     """
-    if z.shape[1] <= classes:
-        raise ValueError(f"a code of a category of {classes} and a style needs more than {z.shape[1]} dimensions.")
-    return tf.concat([tf.one_hot(k, classes, dtype=z.dtype), z[:, classes:]], axis=1)
+    if noise.shape[1] <= classes:
+        raise ValueError(f"a code of a category of {classes} and a style needs more than {noise.shape[1]} dimensions.")
+    return tf.concat([tf.one_hot(k, classes, dtype=noise.dtype), noise[:, classes:]], axis=1)
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -83,7 +85,7 @@ class AdversarialAutoencoder(AdversarialModel):
         encoder: `keras.Model` from images `(n, ...)` in [0, 1] to codes `(n, d)`.
         decoder: `keras.Model` from codes to images; it ends in a sigmoid.
         discriminator: `keras.Model` from codes to logits `(n, 1)`: a sample of the prior, or of the encoder?
-        prior: function (z, k, classes) from normal noise z `(n, d)` and classes k, int `(n,)`, to codes
+        prior: function (noise, k, classes) from normal noise `(n, d)` and classes k, int `(n,)`, to codes z
             `(n, d)`, such as `petals`, in TensorFlow. To be saved it must be registered with Keras.
         classes: how many classes the prior has, each as often.
         ema: decay of the moving averages of encoder and decoder, such as 0.999; None for none.
@@ -144,30 +146,30 @@ class AdversarialAutoencoder(AdversarialModel):
         `x` holds a batch for each of the discriminator's steps, one after the other.
         """
         for batch in tf.split(x, self.d_steps):
-            c = self.draw_prior(self.draw_classes(len(batch)))
-            d_loss = self.discriminator_step(c, self.encoder(batch, training=True))
-        reconstruction, g_loss = self.autoencoder_step(batch, c)
+            z = self.draw_prior(self.draw_classes(len(batch)))
+            d_loss = self.discriminator_step(z, self.encoder(batch, training=True))
+        reconstruction, g_loss = self.autoencoder_step(batch, z)
         self.update_average()
         return {"reconstruction_loss": reconstruction, "d_loss": d_loss, "g_loss": g_loss}
 
-    def discriminator_step(self, c, c_fake, told=None):
-        """Tell samples `c` of the prior from codes `c_fake` of images a little better."""
+    def discriminator_step(self, z, z_fake, told=None):
+        """Tell samples `z` of the prior from codes `z_fake` of images a little better."""
         judge = lambda codes, training=True: self.judge(codes, told)  # noqa: E731
         with tf.GradientTape() as tape:
-            d_loss, _ = self.adversarial_loss(judge(c), judge(c_fake))
+            d_loss, _ = self.adversarial_loss(judge(z), judge(z_fake))
             total = d_loss
-            for gamma, codes in ((self.r1, c), (self.r2, c_fake)):
+            for gamma, codes in ((self.r1, z), (self.r2, z_fake)):
                 if gamma:
                     total += gamma * losses.zero_centred_penalty(judge, codes)
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 
-    def autoencoder_step(self, x, c, told=None):
+    def autoencoder_step(self, x, z, told=None):
         """Copy the images through their codes, and let the codes pass for samples of the prior."""
         with tf.GradientTape() as tape:
-            c_fake = self.encoder(x, training=True)
-            reconstruction = cross_entropy(x, self.decoder(c_fake, training=True))
-            _, g_loss = self.adversarial_loss(self.judge(c, told), self.judge(c_fake, told))
+            z_fake = self.encoder(x, training=True)
+            reconstruction = cross_entropy(x, self.decoder(z_fake, training=True))
+            _, g_loss = self.adversarial_loss(self.judge(z, told), self.judge(z_fake, told))
             total = reconstruction + self.adversarial_weight * g_loss
         self.minimise(total, tape, self.ae_optimizer, self.encoder, self.decoder)
         return reconstruction, g_loss
@@ -229,8 +231,8 @@ class AdversarialAutoencoder(AdversarialModel):
                 raise ValueError(f"n must be a positive whole number, not {n}.")
             classes = rng.integers(0, self.classes, int(n))
         classes = self.check_labels(classes)
-        z = rng.standard_normal((len(classes), self.latent_dim)).astype(np.float32)
-        return self.prior(tf.constant(z), tf.constant(classes), self.classes).numpy()
+        noise = rng.standard_normal((len(classes), self.latent_dim)).astype(np.float32)
+        return self.prior(tf.constant(noise), tf.constant(classes), self.classes).numpy()
 
     def generate(self, n=None, classes=None, seed=None):
         """New images: the decoder's, for samples of the prior. Arguments as in `sample_prior`."""
@@ -266,12 +268,12 @@ class AdversarialAutoencoder(AdversarialModel):
 
     def check_prior(self):
         """Raise ValueError unless the prior gives finite codes of the encoder's shape. Finds `reach`, too."""
-        z = tf.random.stateless_normal([1000, self.latent_dim], (0, 0))
-        codes = np.asarray(self.prior(z, tf.range(1000) % self.classes, self.classes))
-        if codes.shape != z.shape:
+        noise = tf.random.stateless_normal([1000, self.latent_dim], (0, 0))
+        codes = np.asarray(self.prior(noise, tf.range(1000) % self.classes, self.classes))
+        if codes.shape != noise.shape:
             raise ValueError(
-                f"the prior must give codes of shape (n, {self.latent_dim}), one for each row of z, not {codes.shape} "
-                f"for {tuple(z.shape)}."
+                f"the prior must give codes of shape (n, {self.latent_dim}), one for each row of noise, not "
+                f"{codes.shape} for {tuple(noise.shape)}."
             )
         if not np.isfinite(codes).all():
             raise ValueError("the prior gives NaN or infinity: every coordinate must be a finite number.")
@@ -349,9 +351,9 @@ class LabelAAE(LabelledImages, AdversarialAutoencoder):
         for x, told in zip(x_parts, told_parts, strict=True):
             # To deceive a judge who was told "a 3", the code of an image must fit into the petal of the threes.
             k = tf.where(told < self.classes, told, self.draw_classes(len(x)))
-            c = self.draw_prior(k)
-            d_loss = self.discriminator_step(c, self.encoder(x, training=True), told)
-        reconstruction, g_loss = self.autoencoder_step(x, c, told)
+            z = self.draw_prior(k)
+            d_loss = self.discriminator_step(z, self.encoder(x, training=True), told)
+        reconstruction, g_loss = self.autoencoder_step(x, z, told)
         self.update_average()
         return {"reconstruction_loss": reconstruction, "d_loss": d_loss, "g_loss": g_loss}
 
@@ -448,7 +450,7 @@ class SemiSupervisedAAE(LabelledImages, AdversarialAutoencoder):
         return label_loss
 
     def draw_batch(self, data, n):
-        """Rows of all images, and half as many of those with labels."""
+        """Rows of all images, and as many of those with labels."""
         x, labels, labelled = data
-        labelled = AdversarialModel.draw_batch(self, labelled, n // 2)
-        return AdversarialModel.draw_batch(self, x, n), tf.gather(x, labelled), tf.gather(labels, labelled)
+        labelled = super().draw_batch(labelled, n)
+        return super().draw_batch(x, n), tf.gather(x, labelled), tf.gather(labels, labelled)

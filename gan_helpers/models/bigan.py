@@ -27,6 +27,7 @@ class BiGAN(GAN):
     """
 
     network_names = ("generator", "encoder", "discriminator")
+    number_names = (*GAN.number_names, "cycle_weight", "code_noise")
 
     def __init__(self, generator, encoder, discriminator, ema=None, seed=0, **kwargs):
         super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
@@ -41,11 +42,25 @@ class BiGAN(GAN):
         self.opponents = [generator, encoder]
         self.averaged_encoder = averaged_copy(encoder, ema)
 
+    def compile(self, d_optimizer, g_optimizer, cycle_weight=0.0, code_noise=0.0, **options):
+        """Choose how the three networks learn.
+
+        Args:
+            d_optimizer, g_optimizer: two separate Keras optimizers, the second for G and E together.
+            cycle_weight: weight of the mean squared error of G(E(x)), per pixel, beside the game; 0 as in
+                the papers. (C. Li et al., arXiv:1709.01215.)
+            code_noise: deviation of normal noise that is added to E(x) in training. Decoded all the same, it
+                makes codes that lie close together mean similar images; 0 for a BiGAN, noise as in ALI.
+            options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
+        """
+        super().compile(d_optimizer, g_optimizer, **options)
+        self.cycle_weight, self.code_noise = cycle_weight, code_noise
+
     # --- the algorithm. `train_step` is that of the GAN: D's steps, then one of G and E together.
 
     def discriminator_step(self, x, z):
         """Tell the pairs (x, E(x)) from the pairs (G(z), z) a little better."""
-        real, fake = [x, self.encoder(x, training=True)], [self.generator(z, training=True), z]
+        real, fake = [x, self.noisy_code(x)], [self.generator(z, training=True), z]
         with tf.GradientTape() as tape:
             judged_real = self.discriminator(real, training=True)
             judged_fake = self.discriminator(fake, training=True)
@@ -55,13 +70,24 @@ class BiGAN(GAN):
         return d_loss
 
     def generator_step(self, x, z):
-        """Let each kind of pair be taken for the other: both G and E move."""
+        """Let each kind of pair be taken for the other: both G and E move. Returns their loss in the game."""
         with tf.GradientTape() as tape:
-            real = self.discriminator([x, self.encoder(x, training=True)], training=True)
-            fake = self.discriminator([self.generator(z, training=True), z], training=True)
+            z_real, x_fake = self.noisy_code(x), self.generator(z, training=True)
+            real = self.discriminator([x, z_real], training=True)
+            fake = self.discriminator([x_fake, z], training=True)
             loss, _ = self.adversarial_loss(fake, real)  # what D would lower if the two had changed places
-        self.minimise(loss, tape, self.g_optimizer, self.generator, self.encoder)
+            total = loss
+            if self.cycle_weight:
+                total += self.cycle_weight * tf.reduce_mean((self.generator(z_real, training=True) - x) ** 2)
+        self.minimise(total, tape, self.g_optimizer, self.generator, self.encoder)
         return loss
+
+    def noisy_code(self, x):
+        """E(x), and the noise of training on it."""
+        code = self.encoder(x, training=True)
+        if self.code_noise:
+            code += self.code_noise * tf.random.stateless_normal(tf.shape(code), self.draw_seed())
+        return code
 
     def averages(self):
         """Pairs of networks, (average, present)."""

@@ -53,25 +53,37 @@ def load(name, **networks):
             raise ValueError(f"the weights {name!r} fit a {role} with the layers {wanted}, but this one has {found}.")
     networks = networks or built
     for role, network in networks.items():
-        network.set_weights([arrays[f"{role}/{i}"].astype(np.float32) for i in range(len(network.weights))])
+        network.set_weights([_weight(arrays, f"{role}/{i}") for i in range(len(network.weights))])
     history = {key.split("/")[1]: value for key, value in arrays.items() if key.startswith("history/")}
     return {**networks, **({"history": history} if history else {})}
 
 
-def save(name, networks, history=None, dtype=np.float16, folder=FOLDER):
+def _weight(arrays, key):
+    return arrays[key].astype(np.float32) * arrays.get(f"{key}/scale", np.float32(1))
+
+
+def save(name, networks, history=None, dtype=np.int8, folder=FOLDER):
     """Write trained networks to a file that `load` reads, and its checksum beside it.
 
     Args:
         name: of the notebook.
         networks: dict from role to Sequential or functional `keras.Model`.
         history: dict from name to values of the training, such as `fit(...).history`.
-        dtype: of the stored weights. float16 halves the file; 11 bits are enough for pixels.
+        dtype: of the stored weights: float32, float16, or int8, which is enough for pixels. Then a table of
+            weights is stored as whole numbers from -127 to 127, with a scale for each index of its last axis.
         folder: where to write.
     """
     arrays = {}
     for role, network in networks.items():
         arrays[f"{role}/architecture"] = np.array(json.dumps(_portable(json.loads(network.to_json()))))
-        arrays.update({f"{role}/{i}": w.astype(dtype) for i, w in enumerate(network.get_weights())})
+        for i, weight in enumerate(network.get_weights()):
+            key, stored = f"{role}/{i}", dtype
+            if dtype == np.int8 and weight.ndim > 1:
+                scale = np.maximum(np.abs(weight).max(axis=tuple(range(weight.ndim - 1))) / 127, 1e-12)
+                arrays[f"{key}/scale"], weight = scale, np.rint(weight / scale)
+            elif dtype == np.int8:
+                stored = np.float16  # biases and norms are few, and count more
+            arrays[key] = weight.astype(stored)
     arrays.update({f"history/{key}": np.float32(values) for key, values in (history or {}).items()})
     folder = Path(folder)
     np.savez_compressed(folder / f"{name}.npz", **arrays)
