@@ -20,6 +20,8 @@ import tensorflow as tf
 from keras import layers
 
 from gan_helpers import data, losses
+from gan_helpers.models.aae import AdversarialAutoencoder
+from gan_helpers.models.bigan import BiGAN
 from gan_helpers.models.conditional import ConditionalGAN
 from gan_helpers.models.cyclegan import CycleGAN
 from gan_helpers.models.gan import GAN
@@ -213,6 +215,29 @@ def cyclegan():
     return model
 
 
+def bigan():
+    """The networks and the game of notebook 10."""
+    z, x, x_too, z_too = keras.Input((50,)), keras.Input((28, 28, 1)), keras.Input((28, 28, 1)), keras.Input((50,))
+    generator = keras.Model(z, layers.Reshape((28, 28, 1))(layers.Dense(784, activation="sigmoid")(hidden(z))))
+    encoder = keras.Model(x, layers.Dense(50)(hidden(layers.Flatten()(x))))
+    pair = hidden(layers.Concatenate()([layers.Flatten()(x_too), z_too]))
+    model = BiGAN(generator, encoder, keras.Model([x_too, z_too], layers.Dense(1)(pair)), ema=0.999)
+    model.compile(*adams(), loss=losses.relativistic, r1=0.3, r2=0.3, cycle_weight=80.0, code_noise=0.6)
+    return model
+
+
+def aae():
+    """The networks and the game of notebook 12."""
+    dense = lambda units: layers.Dense(units, activation="relu")  # noqa: E731
+    encoder = [keras.Input((28, 28, 1)), layers.Flatten(), dense(500), dense(300), layers.Dense(2)]
+    decoder = [keras.Input((2,)), dense(300), dense(500), layers.Dense(784, activation="sigmoid")]
+    judge = [keras.Input((2,)), layers.Dense(100, "leaky_relu"), layers.Dense(100, "leaky_relu"), layers.Dense(1)]
+    networks = map(keras.Sequential, (encoder, [*decoder, layers.Reshape((28, 28, 1))], judge))
+    model = AdversarialAutoencoder(*networks, ema=0.999)
+    model.compile(*adams(), adversarial_weight=1.0)
+    return model
+
+
 def measure(title, runs, steps, rounds):
     """Time each of `runs`, functions of a number of steps, in turn; `steps` says how many for each."""
     speeds = {key: [] for key in runs}
@@ -244,7 +269,12 @@ if __name__ == "__main__":
     measure_gan("dense", dense_pair, 100, {"default": 6, "ours": 15}, rounds)
     measure_gan("convolutions", conv_pair, 64, {"default": 1, "ours": 1}, rounds)
     x, y = data.mnist()
-    for title, make, parts in (("conditional GAN", conditional, (x, y)), ("InfoGAN", infogan, (x,))):
+    for title, make, parts in (
+        ("conditional GAN", conditional, (x, y)),
+        ("InfoGAN", infogan, (x,)),
+        ("BiGAN", bigan, (x,)),
+        ("adversarial autoencoder", aae, (x,)),
+    ):
         measure(f"{title}, batch 64", family(make, parts, 64), {"default": 100, "ours": 100}, rounds)
     hue = np.linspace(0, 1, 1000)
     signs, sheets = data.neon(x[:1000], hue), data.paper(x[1000:2000], hue)

@@ -232,3 +232,19 @@ def test_measures_find_the_transform_that_was_set():
     assert table[0, 0] > 0.8 and table[1, 1] > 0.8 and abs(table[1, 0]) < 0.2
     assert metrics.explained_share(shear, measures["slant"]) > 0.6
     assert metrics.explained_share(shear, measures["thickness"]) < 0.2
+
+
+def test_sliced_wasserstein_of_a_shift_is_the_length_of_its_shadow():
+    """Shifted by 3 along an axis of the plane, the shadow on a random line is 3 cos; the mean of its square is 9/2."""
+    a = np.random.default_rng(0).standard_normal((500, 2))
+    found = metrics.sliced_wasserstein(a, a[::-1] + np.array([3, 0]), directions=2000)
+    assert abs(found - 3 / np.sqrt(2)) < 0.05 and metrics.sliced_wasserstein(a, a) == 0
+
+
+def test_sliced_wasserstein_refuses_what_it_cannot_compare():
+    a = np.zeros((5, 2))
+    for other in (np.zeros((5, 3)), np.zeros((4, 2))):
+        with pytest.raises(ValueError, match="same shape"):
+            metrics.sliced_wasserstein(a, other)
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.sliced_wasserstein(a, a * np.nan)

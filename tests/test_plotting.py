@@ -139,3 +139,12 @@ def test_number_grids_show_numbers_and_windows():
     frames = [patch for patch in axes[0].patches if patch.get_linewidth() == 3]
     assert frames[0].get_xy() == (0.5, -0.5) and frames[0].get_width() == 2 and not axes[1].patches
     plotting.number_grids([np.full((2, 2), np.nan)], ["empty"])
+
+
+def test_latent_plane_names_each_class_in_the_middle_of_its_points():
+    codes = np.concatenate([np.tile([[1.0, 0.0]], (9, 1)), np.tile([[0.0, -2.0]], (9, 1))])
+    ax = plotting.latent_plane(codes, np.repeat([3, 7], 9))
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {"3": (1.0, 0.0), "7": (0.0, -2.0)}
+    assert ax.get_xlim() == ax.get_ylim() == pytest.approx((-2.1, 2.1))
+    assert not plotting.latent_plane(codes, reach=3, title="codes").texts
+    plt.close("all")

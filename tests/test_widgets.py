@@ -361,3 +361,18 @@ def test_player_refuses_frames_without_captions():
     for frames, captions in (([b"1"], []), ([], [])):
         with pytest.raises(ValueError, match="as many captions as frames"):
             widgets.player(frames, captions)
+
+
+def test_plane_picture_decodes_the_point():
+    asked = []
+
+    def decode(codes):
+        asked.append(tuple(np.round(codes[0], 3).tolist()))
+        return np.full((1, 4, 4, 1), 0.5 + codes[0, 0] / 10)
+
+    panel = widgets.plane_picture(decode, np.random.default_rng(0).standard_normal((50, 2)), start=(1.0, 0.0))
+    sliders = [control for control in panel.children[0].children if isinstance(control, ipywidgets.FloatSlider)]
+    assert [slider.description for slider in sliders] == ["code 1", "code 2"]
+    before = panel.picture.value
+    sliders[1].value = -2.0
+    assert asked[-1] == (1.0, -2.0) and panel.picture.value != before
