@@ -36,7 +36,7 @@ SHIPPED = {
     "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
     " 'generator_two': infogan_two.averaged_generator, 'recogniser_two': infogan_two.recogniser}, history",
     "10_bigan": "{'generator': bigan.averaged_generator, 'encoder': bigan.averaged_encoder}, history"
-    " | {'pure_copies': pure_copies, 'pure': [share_pure, error_pure], 'others': list(others.values())}",
+    " | {'pure_copies': pure_copies, 'pure': [share_pure, error_pure, distance_pure], 'others': list(others.values())}",
     "11_cyclegan": "{**own, 'to_uci': digits.averaged_to_y, 'to_mnist': digits.averaged_to_x}, curves",
     "12_adversarial_autoencoder": "{'plain_encoder': plain.averaged_encoder, 'plain_decoder': plain.averaged_decoder,"
     " 'encoder': aae.averaged_encoder, 'decoder': aae.averaged_decoder, 'label_encoder': label_aae.averaged_encoder,"
