@@ -205,7 +205,8 @@ def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
     """
     decode = tf.function(decode) if isinstance(decode, keras.Model) else decode
     image = lambda *code: np.asarray(decode(np.float32([code])))[0, ..., 0]  # noqa: E731
-    figure, (plane, decoded) = plotting.plt.subplots(1, 2, figsize=(8.4, 4.4))
+    figure, (plane, decoded) = plotting.plt.subplots(1, 2, figsize=(9.0, 4.8), layout="none")
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.9)
     plotting.latent_plane(codes, labels, reach, ax=plane)
     (point,) = plane.plot(*[[number] for number in start], "o", markersize=11, color="black", markerfacecolor="white")
     shown = decoded.imshow(image(*start), cmap="gray", vmin=0, vmax=1)
