@@ -297,7 +297,7 @@ LESSONS = [path.stem for path in notebooks.all_notebooks() if path.parent.name =
 def test_lesson_in_the_browser(open_page, name):
     """Every slider of every lesson, in JupyterLab; what is trained is loaded, so that this is quick."""
     page = open_page(name)
-    labs.run_all(page, 120)  # without a front end 90 seconds: see test_loads_instead_of_training
+    labs.run_all(page, 180)
     outputs = page.locator(".jp-Cell-outputArea", has=page.locator("img.widget-image:not(.gan-picture)"))
     moved = [move_every_slider(page, outputs.nth(i)) for i in range(outputs.count())]
     assert sum(moved) + page.locator(".gan-arena").count() > 0
