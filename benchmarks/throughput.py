@@ -216,13 +216,13 @@ def cyclegan():
 
 
 def bigan():
-    """The networks and the game of notebook 10."""
+    """The game of notebook 10 and its networks, G without batch normalisation."""
     z, x, x_too, z_too = keras.Input((50,)), keras.Input((28, 28, 1)), keras.Input((28, 28, 1)), keras.Input((50,))
     generator = keras.Model(z, layers.Reshape((28, 28, 1))(layers.Dense(784, activation="sigmoid")(hidden(z))))
     encoder = keras.Model(x, layers.Dense(50)(hidden(layers.Flatten()(x))))
     pair = hidden(layers.Concatenate()([layers.Flatten()(x_too), z_too]))
     model = BiGAN(generator, encoder, keras.Model([x_too, z_too], layers.Dense(1)(pair)), ema=0.999)
-    model.compile(*adams(), loss=losses.relativistic, r1=0.3, r2=0.3, cycle_weight=80.0, code_noise=0.6)
+    model.compile(*adams(), loss=losses.relativistic, r1=0.3, r2=0.3, cycle_weight=400.0, code_noise=0.8)
     return model
 
 
@@ -234,7 +234,7 @@ def aae():
     judge = [keras.Input((2,)), layers.Dense(100, "leaky_relu"), layers.Dense(100, "leaky_relu"), layers.Dense(1)]
     networks = map(keras.Sequential, (encoder, [*decoder, layers.Reshape((28, 28, 1))], judge))
     model = AdversarialAutoencoder(*networks, ema=0.999)
-    model.compile(*adams(), adversarial_weight=1.0)
+    model.compile(*adams())
     return model
 
 

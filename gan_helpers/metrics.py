@@ -81,6 +81,11 @@ def share_read_as(images, digit):
     return float((classify(images).argmax(axis=1) == digit).mean())
 
 
+def _check_finite(*clouds):
+    if not all(np.isfinite(cloud).all() for cloud in clouds):
+        raise ValueError("the points contain NaN or infinity: every coordinate must be a finite number.")
+
+
 def frechet_distance(a, b):
     """Fréchet distance between Gaussians fitted to two clouds of points. M. Heusel et al., arXiv:1706.08500.
 
@@ -95,8 +100,7 @@ def frechet_distance(a, b):
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"both clouds need shape (n, d) with n > 1 and the same d, not {a.shape} and {b.shape}.")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("the points contain NaN or infinity: every coordinate must be a finite number.")
+    _check_finite(a, b)
     roots = []  # upper triangular R with R^T R = C, so that C itself is never squared or inverted
     for cloud in (a, b):
         centred = (cloud - cloud.mean(axis=0)) / np.sqrt(len(cloud) - 1)
@@ -176,8 +180,7 @@ def sliced_wasserstein(a, b, directions=100, seed=0):
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.ndim != 2 or a.shape != b.shape or len(a) == 0:
         raise ValueError(f"both clouds need the same shape (n, d), not {a.shape} and {b.shape}.")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("the points contain NaN or infinity: every coordinate must be a finite number.")
+    _check_finite(a, b)
     lines = np.random.default_rng(seed).standard_normal((a.shape[1], directions))
     lines /= np.linalg.norm(lines, axis=0)
     return float(np.sqrt(np.mean((np.sort(a @ lines, axis=0) - np.sort(b @ lines, axis=0)) ** 2)))

@@ -17,7 +17,7 @@ from gan_helpers.models.aae import (
     swiss_roll,
 )
 from gan_helpers.models.infogan import random_affine
-from tests.test_training import adam, same
+from tests.test_training import adam, assert_same_step, bad_images, same
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(120, 4, 4, 1)).astype(np.float32)
@@ -151,8 +151,7 @@ def test_a_step_is_the_algorithm():
     wanted = {"reconstruction_loss": copied, "d_loss": d_loss, "g_loss": deceived}
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4)
-    for own, other in zip(model.get_weights(), twin.get_weights(), strict=True):
-        np.testing.assert_allclose(own, other, atol=1e-6)
+    assert_same_step(model, twin)
 
 
 @pytest.mark.parametrize("option", [{"adversarial_weight": 0.0}, {"r1": 9.0}, {"r2": 9.0}, {"d_steps": 2}])
@@ -277,10 +276,7 @@ def test_digits_are_read_from_the_nearest_petal():
 # --- what is refused
 
 
-@pytest.mark.parametrize(
-    ("images", "sentence"),
-    [(X[0], "must have shape"), (X * 2, r"must lie in \[0, 1\]"), (X * np.nan, "NaN"), (np.uint8(X), "must be float")],
-)
+@pytest.mark.parametrize(("images", "sentence"), bad_images(X))
 def test_images_that_do_not_fit(images, sentence):
     for use in (make().encode, make().reconstruct, lambda x: make().fit(x, steps=1)):
         with pytest.raises(ValueError, match=sentence):

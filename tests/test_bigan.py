@@ -8,7 +8,7 @@ from keras import layers
 
 from gan_helpers import losses
 from gan_helpers.models.bigan import BiGAN
-from tests.test_training import adam, same
+from tests.test_training import adam, assert_same_step, bad_images, same
 
 X = np.random.default_rng(0).uniform(size=(200, 4, 4, 1)).astype(np.float32)
 
@@ -62,8 +62,7 @@ def test_a_step_is_the_algorithm():
     twin.g_optimizer.apply(tape.gradient(g_loss, weights), weights)
 
     np.testing.assert_allclose([found["d_loss"], found["g_loss"]], [d_loss, g_loss], rtol=1e-5)
-    for own, other in zip(model.get_weights(), twin.get_weights(), strict=True):
-        np.testing.assert_allclose(own, other, atol=1e-6)
+    assert_same_step(model, twin)
 
 
 OPTIONS = [
@@ -132,10 +131,7 @@ def test_use():
     np.testing.assert_array_equal(model.reconstruct(X[:7]), model.generate(z=codes))
 
 
-@pytest.mark.parametrize(
-    ("images", "sentence"),
-    [(X[0], "must have shape"), (X * 2, r"must lie in \[0, 1\]"), (X * np.nan, "NaN"), (np.uint8(X), "must be float")],
-)
+@pytest.mark.parametrize(("images", "sentence"), bad_images(X))
 def test_images_that_do_not_fit(images, sentence):
     for use in (make().encode, make().reconstruct, lambda x: make().fit(x, steps=1)):
         with pytest.raises(ValueError, match=sentence):

@@ -48,6 +48,22 @@ def conv_pair():
     return generator, keras.Sequential([keras.Input((28, 28, 1)), *hidden])
 
 
+def bad_images(x):
+    """Images that no model of images `x` takes, and what is said of them."""
+    return [
+        (x[0], "must have shape"),
+        (x * 2, r"must lie in \[0, 1\]"),
+        (x * np.nan, "NaN"),
+        (np.uint8(x), "must be float"),
+    ]
+
+
+def assert_same_step(model, twin):
+    """All weights agree after a step of the model and one by hand."""
+    for own, other in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-6)
+
+
 def adam(rate=1e-3):
     return keras.optimizers.Adam(rate, beta_1=0.5)
 

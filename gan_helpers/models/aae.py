@@ -8,10 +8,15 @@ from gan_helpers import losses
 from gan_helpers.models.training import (
     AdversarialModel,
     averaged_copy,
+    check_codes,
+    check_count,
     check_data,
+    check_labels,
     check_logits,
     check_network,
+    check_separate,
     last_activation,
+    numpy_generator,
 )
 
 
@@ -20,7 +25,7 @@ def cross_entropy(x, x_again):
     return tf.reduce_mean(keras.losses.binary_crossentropy(x, x_again))
 
 
-# --- priors: each turns normal noise noise `(n, d)` and classes k, int `(n,)`, into codes z `(n, d)`
+# --- priors: each turns normal noise `(n, d)` and classes k, int `(n,)`, into codes z `(n, d)`
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -126,10 +131,8 @@ class AdversarialAutoencoder(AdversarialModel):
             r1, r2: weights (gamma) of the penalties on D's slope at samples of the prior and at codes.
             d_steps: steps of the discriminator for each step of the autoencoder. D is small, so they are cheap.
         """
-        if d_optimizer is ae_optimizer:
-            raise ValueError("the players need two separate optimizers, because each remembers its own slopes.")
-        if int(d_steps) != d_steps or d_steps < 1:
-            raise ValueError(f"d_steps must be a positive whole number, not {d_steps}.")
+        check_separate(d_optimizer, ae_optimizer)
+        check_count("d_steps", d_steps)
         super().compile(optimizer=ae_optimizer)
         self.ae_optimizer, self.d_optimizer, self.adversarial_loss = ae_optimizer, d_optimizer, loss
         self.adversarial_weight, self.r1, self.r2, self.d_steps = adversarial_weight, r1, r2, d_steps
@@ -202,9 +205,7 @@ class AdversarialAutoencoder(AdversarialModel):
         Raises ValueError for codes of another shape, NaN, or codes far from where any were seen: farther
         than `reach` from the origin.
         """
-        codes = np.asarray(codes, np.float32)
-        if codes.ndim != 2 or codes.shape[1] != self.latent_dim or not np.isfinite(codes).all():
-            raise ValueError(f"codes must be finite numbers of shape (n, {self.latent_dim}), not {codes.shape}.")
+        codes = check_codes(codes, self.latent_dim)
         farthest = np.linalg.norm(codes, axis=1).max(initial=0)
         if farthest > self.reach:
             raise ValueError(
@@ -225,12 +226,11 @@ class AdversarialAutoencoder(AdversarialModel):
             classes: int `(n,)`, from 0 to classes - 1, instead of n.
             seed: int; the same seed gives the same codes. None draws from NumPy's global generator.
         """
-        rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+        rng = numpy_generator(seed)
         if classes is None:
-            if n is None or int(n) != n or n < 1:
-                raise ValueError(f"n must be a positive whole number, not {n}.")
+            check_count("n", n)
             classes = rng.integers(0, self.classes, int(n))
-        classes = self.check_labels(classes)
+        classes = check_labels(classes, self.classes)
         noise = rng.standard_normal((len(classes), self.latent_dim)).astype(np.float32)
         return self.prior(tf.constant(noise), tf.constant(classes), self.classes).numpy()
 
@@ -285,17 +285,6 @@ class AdversarialAutoencoder(AdversarialModel):
 
     check_data = check_images
 
-    def check_labels(self, labels):
-        """Return labels as int64, or raise ValueError: whole numbers `(n,)` from 0 to classes - 1."""
-        labels = np.asarray(labels)
-        if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"labels must be integers of shape (n,), not {labels.dtype} of shape {labels.shape}.")
-        if labels.min() < 0 or labels.max() >= self.classes:
-            raise ValueError(
-                f"labels must lie between 0 and {self.classes - 1}, not between {labels.min()} and {labels.max()}."
-            )
-        return labels.astype(np.int64)
-
 
 UNLABELLED = -1
 
@@ -327,7 +316,7 @@ class LabelledImages:
         labelled = np.flatnonzero(labels != UNLABELLED)
         if not len(labelled):
             raise ValueError("no image has a label: then AdversarialAutoencoder is the model to train.")
-        self.check_labels(labels[labelled])
+        check_labels(labels[labelled], self.classes)
         return x, labels.astype(np.int32), np.resize(labelled, len(x))
 
 

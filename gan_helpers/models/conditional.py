@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.training import check_data, last_activation
+from gan_helpers.models.training import check_data, check_labels, last_activation
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -81,7 +81,7 @@ class ConditionalGAN(GAN):
         Returns:
             float32 array `(n, ...)` in the range of the generator's last activation.
         """
-        labels = self.check_labels(labels)
+        labels = check_labels(labels, self.classes)
         z = self.check_z(self.random_z(len(labels), seed) if z is None else z)
         if len(z) != len(labels):
             raise ValueError(f"there must be one code z for each label, not {len(z)} codes for {len(labels)} labels.")
@@ -112,25 +112,11 @@ class ConditionalGAN(GAN):
                 f"but the discriminator takes {tuple(x.shape)} and {c_too.shape}."
             )
 
-    def check_labels(self, labels):
-        """Return labels as int64, or raise ValueError: whole numbers `(n,)` from 0 to classes - 1."""
-        labels = np.asarray(labels)
-        if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(
-                f"labels must be integers of shape (n,), such as [7, 1], not {labels.dtype} of shape {labels.shape}; "
-                "one-hot rows become integers by labels.argmax(axis=1)."
-            )
-        if labels.min() < 0 or labels.max() >= self.classes:
-            raise ValueError(
-                f"labels must lie between 0 and {self.classes - 1}, not between {labels.min()} and {labels.max()}."
-            )
-        return labels.astype(np.int64)
-
     def check_data(self, data):
         """Return images and labels, or raise ValueError: they must fit the networks, and one another."""
         x, labels = data
         x = check_data(x, self.generator.output_shape[1:], last_activation(self.generator))
-        labels = self.check_labels(labels)
+        labels = check_labels(labels, self.classes)
         if len(x) != len(labels):
             raise ValueError(f"there must be one label for each image, not {len(labels)} labels for {len(x)} images.")
         return x, labels

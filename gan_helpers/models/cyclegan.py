@@ -4,7 +4,14 @@ import keras
 import tensorflow as tf
 
 from gan_helpers import losses
-from gan_helpers.models.training import AdversarialModel, averaged_copy, check_data, check_network, last_activation
+from gan_helpers.models.training import (
+    AdversarialModel,
+    averaged_copy,
+    check_data,
+    check_network,
+    check_separate,
+    last_activation,
+)
 
 mean = tf.reduce_mean
 
@@ -62,8 +69,7 @@ class CycleGAN(AdversarialModel):
                 The paper uses half of lambda where colours should be kept.
             r1: weight (gamma) of the penalty on the discriminators' slopes at real images.
         """
-        if d_optimizer is g_optimizer:
-            raise ValueError("the players need two separate optimizers, because each remembers its own slopes.")
+        check_separate(d_optimizer, g_optimizer)
         if identity_weight and self.to_y.input_shape != self.to_x.input_shape:
             raise ValueError("identity_weight needs two domains of the same shape: set it to 0.")
         super().compile(optimizer=g_optimizer)

@@ -8,9 +8,12 @@ from gan_helpers import losses
 from gan_helpers.models.training import (
     AdversarialModel,
     averaged_copy,
+    check_codes,
+    check_count,
     check_data,
     check_logits,
     check_network,
+    check_separate,
     last_activation,
 )
 
@@ -64,10 +67,8 @@ class GAN(AdversarialModel):
             gradient_penalty: weight (lambda) of WGAN-GP's penalty; the paper uses 10.
             d_steps: k, steps of the discriminator for each step of the generator.
         """
-        if d_optimizer is g_optimizer:
-            raise ValueError("the two networks need two separate optimizers, because each remembers its own slopes.")
-        if int(d_steps) != d_steps or d_steps < 1:
-            raise ValueError(f"d_steps must be a positive whole number, not {d_steps}.")
+        check_separate(d_optimizer, g_optimizer)
+        check_count("d_steps", d_steps)
         super().compile(optimizer=g_optimizer)  # callbacks that ask for "the" optimizer get G's
         self.d_optimizer, self.g_optimizer, self.d_steps = d_optimizer, g_optimizer, d_steps
         self.adversarial_loss, self.r1, self.r2, self.gradient_penalty = loss, r1, r2, gradient_penalty
@@ -160,8 +161,7 @@ class GAN(AdversarialModel):
             float32 array `(n, ...)` in the range of the generator's last activation.
         """
         if z is None:
-            if n is None or int(n) != n or n < 1:
-                raise ValueError(f"n must be a positive whole number, not {n}.")
+            check_count("n", n)
             z = self.random_z(int(n), seed)
         return self.averaged_generator.predict(self.check_z(z), batch_size=500, verbose=0)
 
@@ -172,10 +172,7 @@ class GAN(AdversarialModel):
 
     def check_z(self, z):
         """Return codes as float32, or raise ValueError: finite numbers `(n, latent_dim)`."""
-        z = np.asarray(z, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim or not np.isfinite(z).all():
-            raise ValueError(f"z must be finite numbers of shape (n, {self.latent_dim}), not {z.shape}.")
-        return z
+        return check_codes(z, self.latent_dim, name="z")
 
     def call(self, z, training=False):
         """Samples for codes `z`, as a tensor."""

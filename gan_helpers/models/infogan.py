@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from gan_helpers import losses
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.training import check_network
+from gan_helpers.models.training import check_network, numpy_generator
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -227,7 +227,7 @@ class InfoGAN(GAN):
         n = given[0] if n is None and given else n
         if n is None or int(n) != n or n < 1 or any(length != n for length in given):
             raise ValueError(f"n must be a positive whole number that fits the codes given, not {n} for {given}.")
-        rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+        rng = numpy_generator(seed)
         # Always all three draws, in this order: fixing one of them leaves the others as they were.
         random_z = rng.standard_normal((n, self.latent_dim))
         random_category = rng.integers(0, max(self.categories, 1), n)

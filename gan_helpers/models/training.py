@@ -82,6 +82,44 @@ def check_data(x, shape, activation):
     return x
 
 
+def check_count(name, value):
+    """Raise ValueError unless `value` is a positive whole number; the sentence calls it `name`."""
+    if value is None or int(value) != value or value < 1:
+        raise ValueError(f"{name} must be a positive whole number, not {value}.")
+
+
+def check_separate(optimizer, other):
+    """Raise ValueError if two players share one optimizer."""
+    if optimizer is other:
+        raise ValueError("the players need two separate optimizers, because each remembers its own slopes.")
+
+
+def check_codes(codes, dim, name="codes"):
+    """Return codes as float32, or raise ValueError: finite numbers `(n, dim)`; the sentence calls them `name`."""
+    codes = np.asarray(codes, np.float32)
+    if codes.ndim != 2 or codes.shape[1] != dim or not np.isfinite(codes).all():
+        raise ValueError(f"{name} must be finite numbers of shape (n, {dim}), not {codes.shape}.")
+    return codes
+
+
+def check_labels(labels, classes):
+    """Return labels as int64, or raise ValueError: whole numbers `(n,)` from 0 to classes - 1."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels must be integers of shape (n,), such as [7, 1], not {labels.dtype} of shape {labels.shape}; "
+            "one-hot rows become integers by labels.argmax(axis=1)."
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must lie between 0 and {classes - 1}, not between {labels.min()} and {labels.max()}.")
+    return labels.astype(np.int64)
+
+
+def numpy_generator(seed):
+    """A NumPy generator for the numbers that a user draws; a seed of None takes one from NumPy's global generator."""
+    return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+
+
 def count_rows(data):
     """How many rows an array has, or the shortest array of a tuple."""
     return min(len(part) for part in tf.nest.flatten(data))
@@ -194,8 +232,7 @@ class AdversarialModel(keras.Model):
         if not self.compiled:
             raise ValueError("call compile() before fit(): the model has no optimizers yet.")
         for name, value in (("steps", steps), ("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
-            if int(value) != value or value < 1:
-                raise ValueError(f"{name} must be a positive whole number, not {value}.")
+            check_count(name, value)
         x = tf.nest.map_structure(tf.constant, self.check_data(x))
         if count_rows(x) < batch_size:
             raise ValueError(f"batch_size {batch_size} is larger than the data: there are only {count_rows(x)} rows.")
