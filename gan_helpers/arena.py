@@ -5,6 +5,7 @@ arena calls its `compile`, `discriminator_step` and `generator_step`, the same t
 """
 
 import html
+import threading
 
 import ipywidgets
 import keras
@@ -78,6 +79,7 @@ class Arena(ipywidgets.VBox):
     POINTS, BATCH, CELLS, HEAT = 1000, 128, 20, 40  # of G that are measured; of one step; per side
     FRAMES, CURVE = 300, 1000  # kept at most: then every second one is dropped
     _active = None  # the arena that plays: there is one kernel, so there is one
+    _lock = threading.RLock()  # messages of the front end may come on two threads at once
 
     def __init__(self, make_gan, data_sets, seed=0, **settings):
         self.make_gan, self.data_sets = make_gan, {name: _points(name, x) for name, x in data_sets.items()}
@@ -434,13 +436,14 @@ class Arena(ipywidgets.VBox):
         """`action`, with any exception told under the picture instead of lost, and playing paused."""
 
         def run(*arguments):
-            try:
-                result = action(*arguments)
-                self.problem.value = ""
-                return result
-            except Exception as error:
-                self.pause()
-                self.problem.value = f"<div role='alert'>⚠ {html.escape(str(error))}</div>"
+            with Arena._lock:
+                try:
+                    result = action(*arguments)
+                    self.problem.value = ""
+                    return result
+                except Exception as error:
+                    self.pause()
+                    self.problem.value = f"<div role='alert'>⚠ {html.escape(str(error))}</div>"
 
         return run
 
@@ -448,8 +451,9 @@ class Arena(ipywidgets.VBox):
         return 1200 if self.controls["speed"].value == STAGES else 50  # milliseconds between two frames at least
 
     def _tick(self, change):
-        if self.playing:
-            self._guarded(self.frame)()
+        with Arena._lock:
+            if self.playing:
+                self._guarded(self.frame)()
 
     def frame(self):
         """What one picture of playing does: a number of rounds, or the next stage."""
@@ -465,10 +469,11 @@ class Arena(ipywidgets.VBox):
         self.show()
 
     def _played(self, change):
-        if change["new"]:
-            self._pause_others()
-        else:
-            self._move_scrub()
+        with Arena._lock:
+            if change["new"]:
+                self._pause_others()
+            else:
+                self._move_scrub()
 
     def _pause_others(self):
         """There is one kernel: the arena that starts, or appears, pauses the one that plays."""

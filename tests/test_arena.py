@@ -1,6 +1,7 @@
 """The playground without a browser: what its controls do, and what it says when something is wrong."""
 
 import io
+import threading
 import time
 
 import keras
@@ -206,6 +207,25 @@ def test_one_arena_plays_at_a_time(place):
     assert other.rounds == 10
     arena.Arena(make_gan, DATA, width=16, layers=1)  # the cell is run again
     assert not other.playing
+
+
+def test_arena_is_paused_after_its_frame_and_not_within(place, monkeypatch):
+    """JupyterLab sends the messages of widgets to two threads."""
+    other = arena.Arena(make_gan, DATA, width=16, layers=1)
+    place.play.playing = True
+    training, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(place, "train", lambda rounds: (training.set(), go_on.wait(10)))
+    tick = threading.Thread(target=place.play.set_trait, args=("value", 1))
+    press = threading.Thread(target=other.play.set_trait, args=("playing", True))
+    tick.start()
+    assert training.wait(10)
+    press.start()
+    press.join(0.2)
+    assert place.playing
+    go_on.set()
+    tick.join(10)
+    press.join(10)
+    assert other.playing and not place.playing and "another arena plays" in place.problem.value
 
 
 @pytest.mark.parametrize("points", [np.zeros((5, 3)), np.zeros((0, 2)), np.full((5, 2), np.nan)])
