@@ -246,6 +246,7 @@ def test_networks_that_do_not_fit_are_told():
     assert "my network is not ready" in arena.Arena(wrong, DATA).problem.value
 
 
+@pytest.mark.clock
 def test_ten_frames_a_second_are_possible():
     """The kernel's part of a frame of ten rounds, with the networks that the notebook begins with."""
     place = arena.Arena(make_gan, DATA)

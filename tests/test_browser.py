@@ -172,6 +172,7 @@ def test_two_notebooks_at_once(open_page):
     assert pictures(outputs[1]) == still
 
 
+@pytest.mark.clock
 def test_after_five_seconds_of_dragging_the_last_picture_is_the_one_asked_for(open_page):
     page = open_page("drag")
     labs.run_all(page)
@@ -196,6 +197,7 @@ def test_after_five_seconds_of_dragging_the_last_picture_is_the_one_asked_for(op
     page.get_by_text(f"asked for {float(shown.replace('−', '-')) + 0:.1f} drawn True").wait_for()
 
 
+@pytest.mark.clock
 def test_arena_plays_ten_frames_a_second_and_pauses(open_page):
     page = open_page("arena")
     labs.run_all(page)
@@ -304,6 +306,7 @@ def test_lesson_in_the_browser(open_page, name):
     assert page.get_by_role("alert").count() == 0
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(("name", "code"), [("04_playground", "arena.Arena("), ("05_gan_mnist", "LatentExplorer(")])
 def test_first_slider_of_a_lecture_within_ten_seconds(open_page, name, code):
     """From a new kernel, running the cells down to the first slider, to a picture that has followed it."""

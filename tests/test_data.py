@@ -79,6 +79,7 @@ def test_damaged_file_says_so(monkeypatch, tmp_path, damage):
         data.mnist(2)
 
 
+@pytest.mark.clock
 def test_loading_is_quick_and_does_not_import_tensorflow():
     code = (
         "import time, sys; from gan_helpers import data, plotting; start = time.perf_counter();"
@@ -154,6 +155,7 @@ def test_spiral_lies_on_its_arm():
     assert np.allclose(np.cos(4 * np.pi * radius - angle), 1, atol=1e-5)
 
 
+@pytest.mark.clock
 def test_second_read_comes_from_memory():
     data.mnist(2)
     start = time.perf_counter()

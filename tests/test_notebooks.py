@@ -4,7 +4,6 @@ import ast
 import os
 import re
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
@@ -196,18 +195,3 @@ def test_loads_instead_of_training(path):
 )
 def test_runs_with_the_packages_of_colab(path):
     notebooks.execute(read(path), kernel=COLAB_KERNEL)
-
-
-def test_address_is_set_everywhere_by_one_command(path, tmp_path):
-    """On a copy: set another address, and find the old one nowhere."""
-    place = path.relative_to(notebooks.ROOT)
-    for file in ("pyproject.toml", "tools/notebooks.py", place):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_bytes((notebooks.ROOT / file).read_bytes())
-    old = notebooks.repository_address().removeprefix("https://github.com/")
-    command = [sys.executable, "tools/notebooks.py", "address", "https://github.com/ada/lessons"]
-    subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ""})
-    text = (tmp_path / place).read_text(encoding="utf-8") + (tmp_path / "pyproject.toml").read_text(encoding="utf-8")
-    assert old not in text
-    assert "colab.research.google.com/github/ada/lessons/blob/main/" in text
-    assert "git+https://github.com/ada/lessons" in text

@@ -1,13 +1,15 @@
 """The project's own promises: versions in step, quick imports, style, no stray names."""
 
+import os
 import re
 import subprocess
 import sys
 import tomllib
 
+import pytest
 import yaml
 
-from tools.notebooks import ROOT
+from tools.notebooks import ROOT, all_notebooks, repository_address
 
 
 def pins():
@@ -43,6 +45,7 @@ def python(code):
     return subprocess.check_output([sys.executable, "-c", code], text=True, stderr=subprocess.DEVNULL).split()
 
 
+@pytest.mark.clock
 def test_importing_the_package_costs_nothing_beyond_tensorflow():
     code = (
         "import time, tensorflow; start = time.perf_counter(); import gan_helpers; print(time.perf_counter() - start)"
@@ -87,3 +90,20 @@ def test_style():
     for command in (["check"], ["format", "--check"]):
         result = subprocess.run([sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True)
         assert result.returncode == 0, result.stdout
+
+
+def test_address_is_set_everywhere_by_one_command(tmp_path):
+    """On a copy: set another address, and find the old one nowhere."""
+    places = [path.relative_to(ROOT) for path in all_notebooks()]
+    for file in ("pyproject.toml", "tools/notebooks.py", *places):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
+    old = repository_address().removeprefix("https://github.com/")
+    command = [sys.executable, "tools/notebooks.py", "address", "https://github.com/ada/lessons"]
+    subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ""})
+    assert old not in (tmp_path / "pyproject.toml").read_text(encoding="utf-8")
+    for place in places:
+        text = (tmp_path / place).read_text(encoding="utf-8")
+        assert old not in text
+        assert f"colab.research.google.com/github/ada/lessons/blob/main/{place.as_posix()}" in text
+        assert "git+https://github.com/ada/lessons" in text

@@ -68,6 +68,7 @@ def test_view_works_with_any_keras_model(capsys):
     assert "8/8" in text_of(capsys)
 
 
+@pytest.mark.clock
 def test_view_costs_under_5_percent(in_notebook):
     """The cost of drawing, measured inside one training run, with samples and a notebook's display."""
     gan, z, spent = make(), np.zeros((16, 8), "float32"), []
@@ -289,6 +290,7 @@ def milliseconds(action, times=30):
     return np.median(taken)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("pair", [dense_pair, conv_pair])
 def test_a_move_takes_a_fraction_of_redrawing_a_figure(pair):
     """A ratio within one run, since machines differ; `benchmarks/sliders.py` measures milliseconds."""
