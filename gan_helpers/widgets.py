@@ -281,23 +281,27 @@ class LatentExplorer(Panel):
         row: how many pictures, each from noise of its own, move together.
         seed: of the first noise.
         scale: screen pixels for one pixel of the image; None chooses it by their number.
+        start: codes `(row, latent_dim)` to start from in place of noise, such as those of real images;
+            "new noise" then changes only where the walk leads.
 
     Attributes:
         z: the codes of the pictures shown, `(row, latent_dim)`.
         path: list of such codes, one for each picture, while "record the path" is on.
 
     Raises:
-        ValueError: it cannot be told what the model takes.
+        ValueError: it cannot be told what the model takes, or `start` are not such codes.
     """
 
     PATH = 12  # pictures of the path that are shown; all codes are kept
 
-    def __init__(self, model, inputs=None, directions=4, raw=(), row=1, seed=0, scale=None):
+    def __init__(self, model, inputs=None, directions=4, raw=(), row=1, seed=0, scale=None, start=None):
         inputs = dict(inputs or getattr(model, "latent_inputs", None) or {"z": self._latent_dim(model)})
         self.latent_dim, self.codes = inputs.pop("z"), inputs.pop("codes", 0)
         self.conditional = bool(self.codes or inputs)
         self.model = tf.function(model) if isinstance(model, keras.Model) else model
-        self.row, self.scale, self.path, self._pictures = row, scale or (8 if row == 1 else 4), [], []
+        self.given = start if start is None else self._codes(start)
+        self.row = row if start is None else len(self.given)
+        self.scale, self.path, self._pictures = scale or (8 if self.row == 1 else 4), [], []
         self.rng, self._quiet = np.random.default_rng(seed), True
 
         self.selectors = {}
@@ -334,6 +338,12 @@ class LatentExplorer(Panel):
         if dim is None:
             raise ValueError('say what the generator takes, such as inputs={"z": 64}: it does not tell by itself.')
         return dim
+
+    def _codes(self, start):
+        z = np.asarray(start, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or len(z) == 0 or not np.isfinite(z).all():
+            raise ValueError(f"start must be finite codes of shape (row, {self.latent_dim}), not {z.shape}.")
+        return z
 
     def _named_directions(self, directions, raw):
         if isinstance(directions, int):
@@ -398,8 +408,10 @@ class LatentExplorer(Panel):
         self.redraw()
 
     def new_noise(self, button=None):
-        """Draw new codes z ~ N(0, 1) to start from and to walk to."""
+        """Draw new codes z ~ N(0, 1) to walk to and, unless they were given, to start from."""
         self.start, self.end = self.rng.standard_normal((2, self.row, self.latent_dim)).astype(np.float32)
+        if self.given is not None:
+            self.start = self.given
         self.reset()
 
 

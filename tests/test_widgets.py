@@ -281,6 +281,22 @@ def test_explorer_of_what_does_not_tell_its_inputs():
         widgets.LatentExplorer(dense_generator(), raw=[16])
 
 
+def test_explorer_starts_from_given_codes():
+    z = np.random.default_rng(1).standard_normal((3, 16))
+    explorer = widgets.LatentExplorer(dense_generator(), start=z)
+    assert explorer.row == 3
+    there = explorer.end
+    explorer.shifts[0].value = 2.0
+    explorer.new_noise()
+    assert np.allclose(explorer.z, z) and not np.allclose(explorer.end, there)
+
+
+@pytest.mark.parametrize("start", [np.zeros((2, 15)), np.zeros(16), np.zeros((0, 16)), np.full((1, 16), np.nan)])
+def test_explorer_turns_down_other_codes(start):
+    with pytest.raises(ValueError, match=r"finite codes of shape \(row, 16\)"):
+        widgets.LatentExplorer(dense_generator(), start=start)
+
+
 def milliseconds(action, times=30):
     taken = []
     for i in range(times):
