@@ -222,7 +222,7 @@ def bigan():
     encoder = keras.Model(x, layers.Dense(50)(hidden(layers.Flatten()(x))))
     pair = hidden(layers.Concatenate()([layers.Flatten()(x_too), z_too]))
     model = BiGAN(generator, encoder, keras.Model([x_too, z_too], layers.Dense(1)(pair)), ema=0.999)
-    model.compile(*adams(), loss=losses.relativistic, r1=0.3, r2=0.3, cycle_weight=400.0, code_noise=0.8)
+    model.compile(*adams(), loss=losses.relativistic, r1=0.3, r2=0.3, cycle_weight=1000.0, code_noise=0.7)
     return model
 
 

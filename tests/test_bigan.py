@@ -83,6 +83,16 @@ def test_every_option_counts(option):
     assert not same(plain, changed)
 
 
+@pytest.mark.parametrize("size", [1.0, 10.0])
+def test_noise_is_in_units_of_the_codes_own_deviation(size):
+    model = make(code_noise=0.5)
+    model.encoder.set_weights([size * weights for weights in model.encoder.get_weights()])
+    x = tf.random.stateless_uniform((4000, 4, 4, 1), (1, 2))
+    code = model.encoder(x)
+    noise = tf.math.reduce_std(model.noisy_code(x) - code, axis=0) / tf.math.reduce_std(code, axis=0)
+    np.testing.assert_allclose(noise, 0.5, rtol=0.1)
+
+
 def test_penalty_counts_the_slope_by_image_and_by_code():
     """D(x, z) = sum(x) + 2 sum(z) has slopes of 1 in 16 pixels and of 2 in 3 codes: |slope|^2 is 16 + 12."""
     judge = lambda pair, training: tf.reduce_sum(pair[0], [1, 2, 3]) + 2 * tf.reduce_sum(pair[1], 1)  # noqa: E731

@@ -49,8 +49,9 @@ class BiGAN(GAN):
             d_optimizer, g_optimizer: two separate Keras optimizers, the second for G and E together.
             cycle_weight: weight of the mean squared error of G(E(x)), per pixel, beside the game; 0 as in
                 the papers. (C. Li et al., arXiv:1709.01215.)
-            code_noise: deviation of normal noise that is added to E(x) in training. Decoded all the same, it
-                makes codes that lie close together mean similar images; 0 for a BiGAN, noise as in ALI.
+            code_noise: normal noise is added to E(x) in training, with this deviation in units of the
+                deviation of the codes in the batch, so that E cannot drown it by larger codes. Decoded
+                all the same, it makes codes that lie close together mean similar images; 0 for a BiGAN.
             options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
         """
         super().compile(d_optimizer, g_optimizer, **options)
@@ -86,7 +87,8 @@ class BiGAN(GAN):
         """E(x), and the noise of training on it."""
         code = self.encoder(x, training=True)
         if self.code_noise:
-            code += self.code_noise * tf.random.stateless_normal(tf.shape(code), self.draw_seed())
+            spread = self.code_noise * tf.math.reduce_std(code, axis=0)
+            code += spread * tf.random.stateless_normal(tf.shape(code), self.draw_seed())
         return code
 
     def averages(self):
