@@ -299,7 +299,7 @@ class LatentExplorer(Panel):
         self.latent_dim, self.codes = inputs.pop("z"), inputs.pop("codes", 0)
         self.conditional = bool(self.codes or inputs)
         self.model = tf.function(model) if isinstance(model, keras.Model) else model
-        self.given = start if start is None else self._codes(start)
+        self.given = None if start is None else self._checked_start(start)
         self.row = row if start is None else len(self.given)
         self.scale, self.path, self._pictures = scale or (8 if self.row == 1 else 4), [], []
         self.rng, self._quiet = np.random.default_rng(seed), True
@@ -339,7 +339,7 @@ class LatentExplorer(Panel):
             raise ValueError('say what the generator takes, such as inputs={"z": 64}: it does not tell by itself.')
         return dim
 
-    def _codes(self, start):
+    def _checked_start(self, start):
         z = np.asarray(start, np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim or len(z) == 0 or not np.isfinite(z).all():
             raise ValueError(f"start must be finite codes of shape (row, {self.latent_dim}), not {z.shape}.")
