@@ -409,9 +409,8 @@ class LatentExplorer(Panel):
 
     def new_noise(self, button=None):
         """Draw new codes z ~ N(0, 1) to walk to and, unless they were given, to start from."""
-        self.start, self.end = self.rng.standard_normal((2, self.row, self.latent_dim)).astype(np.float32)
-        if self.given is not None:
-            self.start = self.given
+        noise, self.end = self.rng.standard_normal((2, self.row, self.latent_dim)).astype(np.float32)
+        self.start = noise if self.given is None else self.given
         self.reset()
 
 
