@@ -10,7 +10,7 @@ from scipy.special import softmax
 from gan_helpers import losses
 from gan_helpers.models.infogan import InfoGAN, random_affine
 from tests.test_conditional import BAD_IMAGES, X, follows_its_selector
-from tests.test_training import adam, assert_same_step, same
+from tests.test_training import adam, assert_goes_on_when_reloaded, assert_same_step, same
 
 
 def image_trio(latent=8, categories=10, codes=2, learnt=False):
@@ -188,19 +188,13 @@ def test_learns_codes_that_can_be_read():
     assert np.mean(probabilities.argmax(axis=1) == np.arange(600) % 3) > 0.98
 
 
-def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
+def test_reloaded_training_ends_in_the_same_bits(tmp_path):
     options = {"fog": 0.5, "code_weight": [0.2, 0.1], "transform": random_affine, "agreement_weight": 1.0}
-    once, twice = make(ema=0.9, **options), make(ema=0.9, **options)
-    once.fit(X, steps=20, batch_size=50)
-    twice.fit(X, steps=12, batch_size=50)
-    twice.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded = assert_goes_on_when_reloaded(make(ema=0.9, **options), tmp_path / "model.keras", X, batch_size=50)
     shared = {id(weight) for weight in loaded.discriminator.weights} & {
         id(weight) for weight in loaded.recogniser.weights
     }
     assert len(shared) == 2  # kernel and bias of the first layer
-    loaded.fit(X, steps=8, batch_size=50)
-    assert same(once, loaded)
 
 
 def test_generate_holds_what_is_given_and_draws_the_rest():
