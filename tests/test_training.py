@@ -263,7 +263,11 @@ def test_a_real_signal_in_mid_training():
                 self.timer.start()
 
     whole, parts = make(), make()
-    parts.fit(X, steps=10_000_000, steps_per_epoch=10_000_000, callbacks=[Send()])  # would take hours
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
+    try:
+        parts.fit(X, steps=10_000_000, steps_per_epoch=10_000_000, callbacks=[Send()])  # would take hours
+    finally:
+        signal.signal(signal.SIGINT, before)
     done = int(parts.step.numpy())
     assert 0 < done < 10_000_000
     whole.fit(X, steps=done)
