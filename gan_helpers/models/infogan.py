@@ -13,8 +13,8 @@ from gan_helpers.models.training import check_network, numpy_generator
 def random_affine(x, seed, stretch=0.15, slant=0.6, tilt=0.2, shift=2.0):
     """Images, each stretched, sheared, turned and shifted by a little, in its own random way.
 
-    Every affine map is a change along the rows followed by one along the columns, and each is a
-    product with a matrix that mixes neighbouring pixels (bilinear interpolation).
+    Every affine map is a change along the rows followed by one along the columns. In each, a new
+    pixel comes from between two old ones and mixes them (linear interpolation).
 
     Args:
         x: tensor `(n, side, side, 1)`; what comes in from outside is 0.
@@ -27,14 +27,18 @@ def random_affine(x, seed, stretch=0.15, slant=0.6, tilt=0.2, shift=2.0):
         tensor of the shape of `x`.
     """
     n, side = x.shape[0], x.shape[1]
-    amounts = tf.random.stateless_uniform([2, 3, n, 1, 1, 1], seed, -1.0, 1.0)
-    place = tf.range(side, dtype=tf.float32) - (side - 1) / 2
-    line, to, source = place[:, None, None], place[:, None], place
+    amounts = tf.random.stateless_uniform([2, 3, n, 1, 1], seed, -1.0, 1.0)
+    middle = (side - 1) / 2
+    place = tf.range(side, dtype=tf.float32) - middle
     image = x[..., 0]
     for slope, a in zip((slant, tilt), tf.unstack(amounts), strict=True):
-        wanted = (1 + stretch * a[0]) * to + slope * a[1] * line + shift * a[2]
-        mix = tf.nn.relu(1 - tf.abs(source - wanted))  # `(n, line, to, from)`
-        image = tf.einsum("nls,nlts->ntl", image, mix)  # columns become lines for the second round
+        source = middle + (1 + stretch * a[0]) * place + slope * a[1] * place[:, None] + shift * a[2]
+        source = tf.clip_by_value(source, -1.0, side)  # `(n, line, pixel)`; what lies further out is 0, too
+        left = tf.floor(source)
+        framed = tf.pad(image, [[0, 0], [0, 0], [1, 2]])  # pixel i stands at i + 1
+        one, next_one = (tf.gather(framed, tf.cast(left, tf.int32) + k, batch_dims=2) for k in (1, 2))
+        image = one + (source - left) * (next_one - one)
+        image = tf.transpose(image, [0, 2, 1])  # columns become lines for the second round
     return image[..., None]
 
 
