@@ -97,7 +97,7 @@ def settle(page, scope):
     """Wait until no picture has changed for a moment."""
     before = None
     while before != (before := pictures(scope)):
-        page.wait_for_timeout(250)
+        page.wait_for_timeout(150)
     return before
 
 

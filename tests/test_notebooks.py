@@ -1,4 +1,4 @@
-"""The form of the notebooks. That they run, and that their claims hold, is nbval's part."""
+"""The form of the notebooks, and the solutions. That lessons run, and that their claims hold, is nbval's part."""
 
 import ast
 import os
@@ -139,18 +139,25 @@ def test_exercises_have_answers_checks_and_the_same_checks_in_the_solutions(path
         assert all(text.endswith("right.\n") for text in said)
 
 
-def test_checks_tell_wrong_answers(path):
-    """Every answer of the solutions carries a plausible wrong one: its check must turn it down in words."""
+def test_checks_tell_wrong_answers_from_right_ones(path):
+    """Run the solutions with a plausible wrong answer in front of each right one: the check turns it down in words."""
     if path in LESSONS:
         pytest.skip("the same checks stand in the solutions, and are tested there")
-    notebook = read(path)
+    notebook, checks, cells, wrong = read(path), iter(tagged(path, "exercise-check")), [], []
     for cell in notebook.cells:
-        cell.source = cell.metadata.get("wrong_answer", cell.source)
+        if "wrong_answer" in cell.metadata:
+            wrong.append(nbformat.v4.new_code_cell(next(checks).source))
+            cells += [nbformat.v4.new_code_cell(cell.metadata["wrong_answer"]), wrong[-1]]
+        cells.append(cell)
+    notebook.cells = cells
     notebooks.execute(notebook, allow_errors=True)
-    for cell in notebook.cells:
-        if "exercise-check" in cell.metadata.get("tags", []):
-            error = error_of(cell)
+    assert len(wrong) >= 3
+    for cell in (cell for cell in cells if cell.cell_type == "code"):
+        error = error_of(cell)
+        if any(cell is check for check in wrong):
             assert error and error.ename == "AssertionError" and "Not yet" in error.evalue, cell.source
+        else:
+            assert error is None, f"{cell.source}\n{error.evalue}"
 
 
 def test_theory_broken_on_purpose_stops_the_notebook(path):
