@@ -1,5 +1,9 @@
 import os
 
+import pytest
+
+from tests import lab as labs
+
 # Before anything imports TensorFlow, and for the kernels that the tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -7,3 +11,36 @@ os.environ.setdefault("MPLBACKEND", "agg")
 workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 if workers > 1:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // workers)))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if labs.CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see requirements.txt")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=labs.CHROMIUM, args=labs.QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(browser, folder):
+    """JupyterLab on `folder`, a fixture of the module that uses it."""
+    with labs.Lab(folder, browser).running() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(lab):
+    pages = []
+
+    def open_page(name, **options):
+        pages.append(lab.open(name, **options))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        assert page.problems == []
+        page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.context.close()

@@ -15,6 +15,7 @@ CHROMIUM = shutil.which("chromium")
 # Without these Chromium asks its maker's servers for updates all the time.
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 QUIET += ["--disable-background-networking", "--disable-component-update"]
+SLIDER = ".widget-slider:not(.gan-scrub)"
 SETUP = "import keras\nfrom gan_helpers import arena, data, plotting, widgets\nplotting.use_style()"
 
 
@@ -114,3 +115,54 @@ def frames_per_second(page, seconds=3):
     before, clock = page.evaluate("window.count"), time.monotonic()
     page.wait_for_timeout(1000 * seconds)
     return (page.evaluate("window.count") - before) / (time.monotonic() - clock)
+
+
+def pictures(scope):
+    return scope.locator("img.widget-image").evaluate_all("images => images.map(image => image.src)")
+
+
+def wait_for_change(scope, before, what, seconds=5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if pictures(scope) != before:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the picture did not follow {what}")
+
+
+def settle(page, scope):
+    """Wait until no picture has changed for a moment."""
+    before = None
+    while before != (before := pictures(scope)):
+        page.wait_for_timeout(150)
+    return before
+
+
+def by_keyboard(slider):
+    slider.locator(".noUi-handle").press("ArrowLeft")
+    slider.locator(".noUi-handle").press("ArrowRight")
+    slider.locator(".noUi-handle").press("ArrowRight")
+
+
+def by_pointer(slider):
+    handle, bar = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-target").bounding_box()
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    to = bar["x"] + bar["width"] * (0.25 if x > bar["x"] + bar["width"] / 2 else 0.75)
+    slider.page.mouse.move(x, y)
+    slider.page.mouse.down()
+    slider.page.mouse.move(to, y, steps=4)
+    slider.page.mouse.up()
+
+
+def move_every_slider(page, scope):
+    sliders = scope.locator(SLIDER)
+    for i in range(sliders.count()):
+        slider = sliders.nth(i)
+        slider.scroll_into_view_if_needed()
+        label = slider.locator(".widget-label").inner_text()
+        assert label, "a slider has no label"
+        for move in (by_keyboard, by_pointer):
+            before = settle(page, scope)
+            move(slider)
+            wait_for_change(scope, before, f"the slider {label!r}, moved {move.__name__}")
+    return sliders.count()

@@ -1,18 +1,12 @@
-"""What readers click: real JupyterLab in a real, headless Chromium."""
+"""The widgets, as readers click them: real JupyterLab in a real, headless Chromium."""
 
 import re
 import time
 
-import nbformat
 import pytest
-from nbconvert import HTMLExporter
 
 from tests import lab as labs
-from tools import notebooks
-
-if labs.CHROMIUM is None:
-    pytest.skip("there is no chromium on this machine (Debian: apt-get install chromium)", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see requirements.txt")
+from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, settle, wait_for_change
 
 NETWORKS = """
 from keras import layers
@@ -34,19 +28,10 @@ model = make_gan(2, 2, 64)
 model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
 model.fit(data.ring().sample(2500), steps=10**6, callbacks=[widgets.TrainingView()])
 """
-SLIDER = ".widget-slider:not(.gan-scrub)"
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=labs.CHROMIUM, args=labs.QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def lab(browser, tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     labs.write(folder, "explorer", labs.SETUP, GENERATOR, EXPLORER)
     labs.write(folder, "second", labs.SETUP, GENERATOR, EXPLORER)
@@ -57,78 +42,7 @@ def lab(browser, tmp_path_factory):
     labs.write(folder, "arena", labs.SETUP, NETWORKS, ARENA, "print(place.rounds)")
     labs.write(folder, "two", labs.SETUP, NETWORKS, ARENA, ARENA.replace("place", "other"))
     labs.write(folder, "training", labs.SETUP, NETWORKS, TRAINING, "print('trained', int(model.step))")
-    for path in notebooks.all_notebooks():
-        notebook = nbformat.read(path, as_version=4)
-        notebooks.load_instead_of_training(notebook)
-        nbformat.write(notebook, folder / path.name)
-    with labs.Lab(folder, browser).running() as running:
-        yield running
-
-
-@pytest.fixture
-def open_page(lab):
-    pages = []
-
-    def open_page(name, **options):
-        pages.append(lab.open(name, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        assert page.problems == []
-        page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
-        page.context.close()
-
-
-def pictures(scope):
-    return scope.locator("img.widget-image").evaluate_all("images => images.map(image => image.src)")
-
-
-def wait_for_change(scope, before, what, seconds=5):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if pictures(scope) != before:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"the picture did not follow {what}")
-
-
-def settle(page, scope):
-    """Wait until no picture has changed for a moment."""
-    before = None
-    while before != (before := pictures(scope)):
-        page.wait_for_timeout(150)
-    return before
-
-
-def by_keyboard(slider):
-    slider.locator(".noUi-handle").press("ArrowLeft")
-    slider.locator(".noUi-handle").press("ArrowRight")
-    slider.locator(".noUi-handle").press("ArrowRight")
-
-
-def by_pointer(slider):
-    handle, bar = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-target").bounding_box()
-    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    to = bar["x"] + bar["width"] * (0.25 if x > bar["x"] + bar["width"] / 2 else 0.75)
-    slider.page.mouse.move(x, y)
-    slider.page.mouse.down()
-    slider.page.mouse.move(to, y, steps=4)
-    slider.page.mouse.up()
-
-
-def move_every_slider(page, scope):
-    sliders = scope.locator(SLIDER)
-    for i in range(sliders.count()):
-        slider = sliders.nth(i)
-        slider.scroll_into_view_if_needed()
-        label = slider.locator(".widget-label").inner_text()
-        assert label, "a slider has no label"
-        for move in (by_keyboard, by_pointer):
-            before = settle(page, scope)
-            move(slider)
-            wait_for_change(scope, before, f"the slider {label!r}, moved {move.__name__}")
-    return sliders.count()
+    return folder
 
 
 def test_explorer_follows_keyboard_and_pointer(open_page):
@@ -290,60 +204,3 @@ def test_stop_button_ends_training_and_keeps_the_model(open_page):
     labs.wait_until_run(page, 30)
     assert re.search(r"trained \d{3,}", page.locator(".jp-OutputArea").last.inner_text())
     assert page.get_by_text("What was learned is kept").count() == 1 and button.count() == 0
-
-
-LESSONS = [path.stem for path in notebooks.all_notebooks() if path.parent.name == "notebooks"]
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_lesson_in_the_browser(open_page, name):
-    """Every slider of every lesson, in JupyterLab; what is trained is loaded, so that this is quick."""
-    page = open_page(name)
-    labs.run_all(page, 180)
-    outputs = page.locator(".jp-Cell-outputArea", has=page.locator("img.widget-image:not(.gan-picture)"))
-    moved = [move_every_slider(page, outputs.nth(i)) for i in range(outputs.count())]
-    assert sum(moved) + page.locator(".gan-arena").count() > 0
-    assert page.get_by_role("alert").count() == 0
-
-
-@pytest.mark.clock
-@pytest.mark.parametrize(("name", "code"), [("04_playground", "arena.Arena("), ("05_gan_mnist", "LatentExplorer(")])
-def test_first_slider_of_a_lecture_within_ten_seconds(open_page, name, code):
-    """From a new kernel, running the cells down to the first slider, to a picture that has followed it."""
-    page = open_page(name)
-    cell = page.locator(".jp-CodeCell", has_text=code).first
-    cell.scroll_into_view_if_needed()
-    cell.locator(".cm-content").click()
-    clock = time.monotonic()
-    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-above'); }")
-    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
-    cell.locator(SLIDER).first.wait_for(timeout=30_000)
-    before = pictures(cell)
-    if name.startswith("04"):
-        cell.get_by_role("button", name="step both").press("Enter")
-    else:
-        by_keyboard(cell.locator(SLIDER).first)
-    wait_for_change(cell, before, "the first control", 20)
-    assert time.monotonic() - clock < 10
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_exported_page_needs_no_kernel(browser, tmp_path, name):
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="")
-    body, _ = exporter.from_filename(str(notebooks.NOTEBOOKS / f"{name}.ipynb"))
-    (tmp_path / "page.html").write_text(body, encoding="utf-8")
-    page = browser.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
-    assert page.locator("img[src^='data:image/png']").count() >= 3
-    for player in page.locator("[data-player]").all():
-        bar, shown = player.get_by_role("slider"), player.locator("figure:visible figcaption")
-        assert shown.count() == 1
-        bar.press("Home")
-        first = shown.inner_text()
-        bar.press("ArrowRight")
-        assert shown.count() == 1 and shown.inner_text() != first
-        player.get_by_role("button", name="play").press("Enter")
-        page.wait_for_timeout(2000)
-        assert player.get_by_role("button").inner_text() in ("pause", "play")
-        assert shown.inner_text() != first
-    page.close()

@@ -1,0 +1,77 @@
+"""The lessons, as readers click them: real JupyterLab in a real, headless Chromium."""
+
+import time
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+
+from tests import lab as labs
+from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, wait_for_change
+from tools import notebooks
+
+LESSONS = [path.stem for path in notebooks.all_notebooks() if path.parent.name == "notebooks"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lessons")
+    for path in notebooks.all_notebooks():
+        notebook = nbformat.read(path, as_version=4)
+        notebooks.load_instead_of_training(notebook)
+        nbformat.write(notebook, folder / path.name)
+    return folder
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_lesson_in_the_browser(open_page, name):
+    """Every slider of every lesson, in JupyterLab; what is trained is loaded, so that this is quick."""
+    page = open_page(name)
+    labs.run_all(page, 180)
+    outputs = page.locator(".jp-Cell-outputArea", has=page.locator("img.widget-image:not(.gan-picture)"))
+    moved = [move_every_slider(page, outputs.nth(i)) for i in range(outputs.count())]
+    assert sum(moved) + page.locator(".gan-arena").count() > 0
+    assert page.get_by_role("alert").count() == 0
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize(("name", "code"), [("04_playground", "arena.Arena("), ("05_gan_mnist", "LatentExplorer(")])
+def test_first_slider_of_a_lecture_within_ten_seconds(open_page, name, code):
+    """From a new kernel, running the cells down to the first slider, to a picture that has followed it."""
+    page = open_page(name)
+    cell = page.locator(".jp-CodeCell", has_text=code).first
+    cell.scroll_into_view_if_needed()
+    cell.locator(".cm-content").click()
+    clock = time.monotonic()
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-above'); }")
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
+    cell.locator(SLIDER).first.wait_for(timeout=30_000)
+    before = pictures(cell)
+    if name.startswith("04"):
+        cell.get_by_role("button", name="step both").press("Enter")
+    else:
+        by_keyboard(cell.locator(SLIDER).first)
+    wait_for_change(cell, before, "the first control", 20)
+    assert time.monotonic() - clock < 10
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_exported_page_needs_no_kernel(browser, tmp_path, name):
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="")
+    body, _ = exporter.from_filename(str(notebooks.NOTEBOOKS / f"{name}.ipynb"))
+    (tmp_path / "page.html").write_text(body, encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("img[src^='data:image/png']").count() >= 3
+    for player in page.locator("[data-player]").all():
+        bar, shown = player.get_by_role("slider"), player.locator("figure:visible figcaption")
+        assert shown.count() == 1
+        bar.press("Home")
+        first = shown.inner_text()
+        bar.press("ArrowRight")
+        assert shown.count() == 1 and shown.inner_text() != first
+        player.get_by_role("button", name="play").press("Enter")
+        page.wait_for_timeout(2000)
+        assert player.get_by_role("button").inner_text() in ("pause", "play")
+        assert shown.inner_text() != first
+    page.close()
