@@ -134,7 +134,7 @@ def settle(page, scope):
     """Wait until no picture has changed for a moment."""
     before = None
     while before != (before := pictures(scope)):
-        page.wait_for_timeout(150)
+        page.wait_for_timeout(250)
     return before
 
 

@@ -10,13 +10,13 @@ from tests import lab as labs
 from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, wait_for_change
 from tools import notebooks
 
-LESSONS = [path.stem for path in notebooks.all_notebooks() if path.parent.name == "notebooks"]
+LESSONS = [path.stem for path in notebooks.lessons()]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lessons")
-    for path in notebooks.all_notebooks():
+    for path in notebooks.lessons():
         notebook = nbformat.read(path, as_version=4)
         notebooks.load_instead_of_training(notebook)
         nbformat.write(notebook, folder / path.name)

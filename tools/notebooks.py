@@ -49,9 +49,14 @@ SHIPPED = {
 }
 
 
+def lessons():
+    """Paths of the notebooks, without the solutions, in reading order."""
+    return sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
 def all_notebooks():
     """Paths of the notebooks and, after them, of the solutions, in reading order."""
-    return sorted(NOTEBOOKS.glob("*.ipynb")) + sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
+    return lessons() + sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
 
 
 def repository_address():
