@@ -239,10 +239,10 @@ def test_every_option_of_the_labels_counts(option):
 
 
 @pytest.mark.parametrize("kind", [make, make_labelled, make_semi])
-def test_reloaded_training_ends_in_the_same_bits(kind, tmp_path):
+def test_split_and_reloaded_training_ends_in_the_same_bits(kind, tmp_path):
     data = (X,) if kind is make else (X, np.where(LABELS == 1, -1, LABELS))
     model = kind(ema=0.9)
-    loaded = assert_goes_on_when_reloaded(model, tmp_path / "model.keras", *data, batch_size=12)
+    loaded = assert_goes_on_when_reloaded(model, tmp_path, *data, batch_size=12)
     assert loaded.prior is model.prior
 
 

@@ -123,8 +123,8 @@ def test_learns_to_invert():
     assert abs(np.corrcoef(model.encode(x)[:, 0], z[:, 0])[0, 1]) > 0.95
 
 
-def test_reloaded_training_ends_in_the_same_bits(tmp_path):
-    assert_goes_on_when_reloaded(make(ema=0.9), tmp_path / "model.keras", X, batch_size=10)
+def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
+    assert_goes_on_when_reloaded(make(ema=0.9), tmp_path, X, batch_size=10)
 
 
 def test_use():

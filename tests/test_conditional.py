@@ -95,8 +95,8 @@ def test_learns_which_class_is_where():
     assert np.mean(nearest == asked) > 0.98
 
 
-def test_reloaded_training_ends_in_the_same_bits(tmp_path):
-    assert_goes_on_when_reloaded(make(ema=0.9), tmp_path / "model.keras", X, Y, batch_size=50)
+def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
+    assert_goes_on_when_reloaded(make(ema=0.9), tmp_path, X, Y, batch_size=50)
 
 
 def test_generate():

@@ -115,8 +115,8 @@ def test_learns_to_translate_colours_and_back():
     assert inside[:, 2].mean() > 4 * inside[:, 0].mean()
 
 
-def test_reloaded_training_ends_in_the_same_bits(tmp_path):
-    assert_goes_on_when_reloaded(make(ema=0.9, pool=8), tmp_path / "model.keras", X, Y, batch_size=4)
+def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
+    assert_goes_on_when_reloaded(make(ema=0.9, pool=8), tmp_path, X, Y, batch_size=4)
 
 
 def test_translate():

@@ -188,9 +188,9 @@ def test_learns_codes_that_can_be_read():
     assert np.mean(probabilities.argmax(axis=1) == np.arange(600) % 3) > 0.98
 
 
-def test_reloaded_training_ends_in_the_same_bits(tmp_path):
+def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
     options = {"fog": 0.5, "code_weight": [0.2, 0.1], "transform": random_affine, "agreement_weight": 1.0}
-    loaded = assert_goes_on_when_reloaded(make(ema=0.9, **options), tmp_path / "model.keras", X, batch_size=50)
+    loaded = assert_goes_on_when_reloaded(make(ema=0.9, **options), tmp_path, X, batch_size=50)
     shared = {id(weight) for weight in loaded.discriminator.weights} & {
         id(weight) for weight in loaded.recogniser.weights
     }
