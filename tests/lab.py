@@ -104,10 +104,11 @@ def wait_until_run(page, seconds=240):
     assert not page.evaluate(f"() => {failed}?.textContent")
 
 
-def count_pictures(page):
+def count_pictures(page, image="img.gan-picture"):
     page.evaluate(
-        """() => { window.count = 0; const image = document.querySelector('img.gan-picture');
-        new MutationObserver(() => window.count++).observe(image, {attributes: true, attributeFilter: ['src']}); }"""
+        """selector => { window.count = 0; const image = document.querySelector(selector);
+        new MutationObserver(() => window.count++).observe(image, {attributes: true, attributeFilter: ['src']}); }""",
+        image,
     )
 
 

@@ -101,10 +101,10 @@ def test_after_five_seconds_of_dragging_the_last_picture_is_the_one_asked_for(op
         i += 1
         page.mouse.move(bar["x"] + bar["width"] * (0.1 + 0.8 * abs((i % 60) / 30 - 1)), y)
     page.mouse.up()
-    page.wait_for_timeout(250)  # a few times what one event takes
-    dragged = pictures(output)
+    labs.count_pictures(page, "img.widget-image")
     page.wait_for_timeout(1500)
-    assert pictures(output) == dragged, "pictures of old events still came in after the drag"
+    # The one that was being drawn, and the last place; not the dozens of places in between.
+    assert page.evaluate("window.count") <= 3, "pictures of old events still came in after the drag"
     shown = slider.locator(".widget-readout").inner_text()
     page.locator(".jp-CodeCell").last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
