@@ -97,7 +97,7 @@ def test_penalty_counts_the_slope_by_image_and_by_code():
     """D(x, z) = sum(x) + 2 sum(z) has slopes of 1 in 16 pixels and of 2 in 3 codes: |slope|^2 is 16 + 12."""
     judge = lambda pair, training: tf.reduce_sum(pair[0], [1, 2, 3]) + 2 * tf.reduce_sum(pair[1], 1)  # noqa: E731
     pair = [tf.constant(X[:5]), tf.zeros((5, 3))]
-    assert float(losses.zero_centred_penalty(judge, pair)) == pytest.approx(0.5 * 28)
+    assert float(losses.logits_and_penalty(judge, pair, 1.0)[1]) == pytest.approx(0.5 * 28)
     other = [part + 1 for part in pair]
     assert float(losses.gradient_penalty(judge, pair, other, tf.fill([5], 0.3))) == pytest.approx((28**0.5 - 1) ** 2)
 

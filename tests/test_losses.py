@@ -84,17 +84,27 @@ def test_gradient_penalty_where_the_slope_is_zero():
     assert np.isfinite(tape.gradient(value, x)).all()
 
 
-def test_zero_centred_penalty():
-    assert losses.zero_centred_penalty(linear, tf.zeros((3, 2))).numpy() == pytest.approx(12.5)
+@pytest.mark.parametrize("gamma", [1.0, 0.2])
+def test_logits_and_penalty(gamma):
+    _, penalty = losses.logits_and_penalty(linear, tf.zeros((3, 2)), gamma)
+    assert penalty.numpy() == pytest.approx(gamma * 12.5)
     x = tf.constant([[3.0, 4.0], [0.0, 1.0]])
-    assert losses.zero_centred_penalty(bowl, x).numpy() == pytest.approx((25 + 1) / 4)
+    logits, penalty = losses.logits_and_penalty(bowl, x, gamma)
+    assert penalty.numpy() == pytest.approx(gamma * (25 + 1) / 4)
+    assert np.array_equal(logits, bowl(x))
+
+
+def test_one_pass_serves_logits_and_penalty():
+    passes = []
+    losses.logits_and_penalty(lambda x, training: passes.append(x) or linear(x), tf.zeros((3, 2)), gamma=1.0)
+    assert len(passes) == 1
 
 
 def test_penalty_works_on_images():
     def darkness(x, training=True):
         return tf.reduce_sum(x, axis=(1, 2, 3))[:, None]
 
-    assert losses.zero_centred_penalty(darkness, tf.zeros((2, 4, 4, 1))).numpy() == pytest.approx(8)
+    assert losses.logits_and_penalty(darkness, tf.zeros((2, 4, 4, 1)), 1.0)[1].numpy() == pytest.approx(8)
 
 
 def test_unsteadiness_counts_from_the_probabilities_given():

@@ -159,11 +159,10 @@ class AdversarialAutoencoder(AdversarialModel):
         """Tell samples `z` of the prior from codes `z_fake` of images a little better."""
         judge = lambda codes, training=True: self.judge(codes, told)  # noqa: E731
         with tf.GradientTape() as tape:
-            d_loss, _ = self.adversarial_loss(judge(z), judge(z_fake))
-            total = d_loss
-            for gamma, codes in ((self.r1, z), (self.r2, z_fake)):
-                if gamma:
-                    total += gamma * losses.zero_centred_penalty(judge, codes)
+            real, r1 = losses.logits_and_penalty(judge, z, self.r1)
+            fake, r2 = losses.logits_and_penalty(judge, z_fake, self.r2)
+            d_loss, _ = self.adversarial_loss(real, fake)
+            total = d_loss + r1 + r2
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 

@@ -63,10 +63,9 @@ class BiGAN(GAN):
         """Tell the pairs (x, E(x)) from the pairs (G(z), z) a little better."""
         real, fake = [x, self.noisy_code(x)], [self.generator(z, training=True), z]
         with tf.GradientTape() as tape:
-            judged_real = self.discriminator(real, training=True)
-            judged_fake = self.discriminator(fake, training=True)
+            judged_real, judged_fake, penalty = self.judge(real, fake)
             d_loss, _ = self.adversarial_loss(judged_real, judged_fake)
-            total = d_loss + self.penalty(real, fake)
+            total = d_loss + penalty
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 

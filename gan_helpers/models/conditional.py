@@ -45,10 +45,11 @@ class ConditionalGAN(GAN):
     def discriminator_step(self, x, c, z):
         """Tell real `x` of the classes `c` from samples that were asked for the same classes."""
         x_fake = self.generator([z, c], training=True)
-        judge = lambda images, training: self.discriminator([images, c], training=training)  # noqa: E731
+        knowing_c = lambda images, training: self.discriminator([images, c], training=training)  # noqa: E731
         with tf.GradientTape() as tape:
-            d_loss, _ = self.adversarial_loss(judge(x, training=True), judge(x_fake, training=True))
-            total = d_loss + self.penalty(x, x_fake, judge)
+            real, fake, penalty = self.judge(x, x_fake, knowing_c)
+            d_loss, _ = self.adversarial_loss(real, fake)
+            total = d_loss + penalty
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 

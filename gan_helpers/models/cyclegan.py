@@ -95,7 +95,7 @@ class CycleGAN(AdversarialModel):
         """Fool both discriminators, and come back to where you started."""
         with tf.GradientTape() as tape:
             y_fake, x_fake = self.to_y(x, training=True), self.to_x(y, training=True)
-            g_loss = self.game(x, y, x_fake, y_fake)[1]
+            _, g_loss, _ = self.game(x, y, x_fake, y_fake)
             x_again, y_again = self.to_x(y_fake, training=True), self.to_y(x_fake, training=True)
             cycle = mean(tf.abs(x_again - x)) + mean(tf.abs(y_again - y))
             identity = 0.0
@@ -108,20 +108,18 @@ class CycleGAN(AdversarialModel):
     def discriminators_step(self, x, y, x_fake, y_fake):
         """Tell real images of each domain from translated ones a little better."""
         with tf.GradientTape() as tape:
-            d_loss = total = self.game(x, y, x_fake, y_fake)[0]
-            if self.r1:
-                total += self.r1 * losses.zero_centred_penalty(self.judge_x, x)
-                total += self.r1 * losses.zero_centred_penalty(self.judge_y, y)
+            d_loss, _, penalty = self.game(x, y, x_fake, y_fake)
+            total = d_loss + penalty
         self.minimise(total, tape, self.d_optimizer, self.judge_x, self.judge_y)
         return d_loss
 
     def game(self, x, y, x_fake, y_fake):
-        """The losses of the discriminators and of the generators, summed over the two domains."""
-        pairs = ((self.judge_x, x, x_fake), (self.judge_y, y, y_fake))
-        both = [
-            self.adversarial_loss(judge(real, training=True), judge(fake, training=True)) for judge, real, fake in pairs
-        ]
-        return [sum(parts) for parts in zip(*both, strict=True)]
+        """Losses of the discriminators, of the generators, and the discriminators' penalty: sums over both domains."""
+        parts = []
+        for judge, real, fake in ((self.judge_x, x, x_fake), (self.judge_y, y, y_fake)):
+            logits, penalty = losses.logits_and_penalty(judge, real, self.r1)
+            parts.append((*self.adversarial_loss(logits, judge(fake, training=True)), penalty))
+        return [sum(part) for part in zip(*parts, strict=True)]
 
     def from_pool(self, pool, fresh):
         """Put `fresh` images into the pool; give back half of them, and for the rest what they replaced."""

@@ -109,10 +109,9 @@ class GAN(AdversarialModel):
         """Tell real `x` from the samples of codes `z` a little better. Returns D's loss, without penalties."""
         x_fake = self.generator(z, training=True)
         with tf.GradientTape() as tape:
-            real = self.discriminator(x, training=True)
-            fake = self.discriminator(x_fake, training=True)
+            real, fake, penalty = self.judge(x, x_fake)
             d_loss, _ = self.adversarial_loss(real, fake)
-            total = d_loss + self.penalty(x, x_fake)
+            total = d_loss + penalty
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 
@@ -126,18 +125,16 @@ class GAN(AdversarialModel):
         self.minimise(g_loss, tape, self.g_optimizer, self.generator)
         return g_loss
 
-    def penalty(self, x, x_fake, discriminator=None):
-        """What is added to D's loss so that its slopes stay gentle. A weight of zero costs no time."""
+    def judge(self, x, x_fake, discriminator=None):
+        """D's logits for real and for generated samples, and the penalty that keeps its slopes gentle."""
         discriminator = discriminator or self.discriminator
-        total = 0.0
-        if self.r1:
-            total += self.r1 * losses.zero_centred_penalty(discriminator, x)
-        if self.r2:
-            total += self.r2 * losses.zero_centred_penalty(discriminator, x_fake)
+        real, r1 = losses.logits_and_penalty(discriminator, x, self.r1)
+        fake, r2 = losses.logits_and_penalty(discriminator, x_fake, self.r2)
+        penalty = r1 + r2
         if self.gradient_penalty:
             share = tf.random.stateless_uniform([len(tf.nest.flatten(x)[0])], self.draw_seed())
-            total += self.gradient_penalty * losses.gradient_penalty(discriminator, x, x_fake, share)
-        return total
+            penalty += self.gradient_penalty * losses.gradient_penalty(discriminator, x, x_fake, share)
+        return real, fake, penalty
 
     def averages(self):
         """Pairs of networks, (average, present)."""
