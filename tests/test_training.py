@@ -169,6 +169,20 @@ def test_average_of_the_generator():
         assert np.allclose(average, 0.1 * old + 0.9 * new, atol=1e-6)
 
 
+def test_r1_counts_slopes_at_real_and_r2_at_generated_samples():
+    gan = make(r1=2.0, r2=6.0)
+    x, x_fake = tf.constant(X[:20]), gan(tf.random.stateless_normal((20, gan.latent_dim), (0, 1)))
+    real, fake, penalty = gan.judge(x, x_fake)
+    squares = []
+    for images, logits in ((x, real), (x_fake, fake)):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            again = gan.discriminator(images, training=True)
+        squares.append(float(tf.reduce_sum(tape.gradient(again, images) ** 2)) / 20)
+        np.testing.assert_allclose(logits, again, rtol=1e-5)
+    assert float(penalty) == pytest.approx(0.5 * (2 * squares[0] + 6 * squares[1]), rel=1e-5)
+
+
 @pytest.mark.parametrize("penalty", ["r1", "r2", "gradient_penalty"])
 def test_penalties_change_the_training(penalty):
     plain, penalised = make(), make(**{penalty: 10.0})
