@@ -75,8 +75,13 @@ def make(pair=dense_pair, seed=0, ema=None, **compiled):
     return gan
 
 
+def equal(a, b):
+    """Two lists of arrays are the same bits."""
+    return all(np.array_equal(u, v) for u, v in zip(a, b, strict=True))
+
+
 def same(a, b):
-    return all(np.array_equal(u, v) for u, v in zip(a.get_weights(), b.get_weights(), strict=True))
+    return equal(a.get_weights(), b.get_weights())
 
 
 def assert_goes_on_when_reloaded(model, folder, *data, batch_size):
@@ -90,7 +95,7 @@ def assert_goes_on_when_reloaded(model, folder, *data, batch_size):
     loaded = keras.models.load_model(folder / "model.keras")
     assert same(model, loaded)
     loaded.fit(*data, steps=4, batch_size=batch_size)
-    assert all(np.array_equal(u, v) for u, v in zip(whole, loaded.get_weights(), strict=True))
+    assert equal(whole, loaded.get_weights())
     return loaded
 
 

@@ -108,16 +108,16 @@ class CycleGAN(AdversarialModel):
     def discriminators_step(self, x, y, x_fake, y_fake):
         """Tell real images of each domain from translated ones a little better."""
         with tf.GradientTape() as tape:
-            d_loss, _, penalty = self.game(x, y, x_fake, y_fake)
+            d_loss, _, penalty = self.game(x, y, x_fake, y_fake, self.r1)
             total = d_loss + penalty
         self.minimise(total, tape, self.d_optimizer, self.judge_x, self.judge_y)
         return d_loss
 
-    def game(self, x, y, x_fake, y_fake):
+    def game(self, x, y, x_fake, y_fake, r1=0.0):
         """Losses of the discriminators, of the generators, and the discriminators' penalty: sums over both domains."""
         parts = []
         for judge, real, fake in ((self.judge_x, x, x_fake), (self.judge_y, y, y_fake)):
-            logits, penalty = losses.logits_and_penalty(judge, real, self.r1)
+            logits, penalty = losses.logits_and_penalty(judge, real, r1)
             parts.append((*self.adversarial_loss(logits, judge(fake, training=True)), penalty))
         return [sum(part) for part in zip(*parts, strict=True)]
 
