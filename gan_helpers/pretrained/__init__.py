@@ -59,7 +59,7 @@ def load(name, **networks):
             raise ValueError(f"the weights {name!r} hold no {role}, only {', '.join(roles)}.")
     built = _build(name, arrays, networks or roles)
     for role, network in networks.items():
-        if difference := _difference(built[role], network):
+        if difference := _difference(built[role], network, role):
             raise ValueError(f"the weights {name!r} fit another {role}: {difference}.")
     for role, network in networks.items():
         network.set_weights(built[role].get_weights())
@@ -114,7 +114,9 @@ def arrays_of(name):
         raise FileNotFoundError(f"no weights named {name!r} ship with the course, only {', '.join(names())}.")
     path = FOLDER / f"{name}.npz"
     if path.name not in (sums := _checksums(FOLDER)):
-        raise FileNotFoundError(f"the checksum of {path.name} is missing from {FOLDER / CHECKSUMS}: reinstall gan_helpers.")
+        raise FileNotFoundError(
+            f"the checksum of {path.name} is missing from {FOLDER / CHECKSUMS}: reinstall gan_helpers."
+        )
     arrays = read_arrays(path, sums[path.name]) if zipfile.is_zipfile(path) else {}
     if not any(key.endswith("/architecture") for key in arrays):
         raise ValueError(f"{path.name} is damaged, or not a file of weights: reinstall gan_helpers.")
@@ -165,7 +167,7 @@ def _build(name, arrays, roles):
 # --- architectures
 
 
-def _config(network, role="network"):
+def _config(network, role):
     if not (isinstance(network, keras.Model) and network.built and getattr(network, "inputs", None)):
         raise ValueError(f"the {role} must be a Sequential or functional Keras model that begins with keras.Input.")
     return json.loads(network.to_json())
@@ -198,22 +200,27 @@ def reduced(config):
 
 @cache
 def _defaults(class_name, settings):
-    """Configuration of a layer of which only these settings are given, as JSON."""
+    """Reduced configuration of a layer of which only these settings are given."""
     state = random.getstate()  # Keras draws seeds of initial weights; the reader's own draws shall not depend on it
     layer = {"module": "keras.layers", "class_name": class_name, "config": json.loads(settings)}
-    layer = keras.saving.deserialize_keras_object({**layer, "registered_name": None})
-    random.setstate(state)
+    try:
+        layer = keras.saving.deserialize_keras_object({**layer, "registered_name": None})
+    except Exception:  # a layer that Keras builds from all of its settings only keeps them all
+        return {}
+    finally:
+        random.setstate(state)
     return reduced(json.loads(json.dumps(keras.saving.serialize_keras_object(layer)["config"])))
 
 
-def _difference(wanted, found):
+def _difference(wanted, found, role):
     """What makes two networks compute different things, in words; "" if nothing does."""
-    pairs = zip_longest(_described(reduced(_config(wanted))), _described(reduced(_config(found))), fillvalue="missing")
+    wanted, found = (_described(reduced(_config(network, role))) for network in (wanted, found))
+    pairs = zip_longest(wanted, found, fillvalue="missing")
     return next((f"part {i} should be {a}, and is {b}" for i, (a, b) in enumerate(pairs, 1) if a != b), "")
 
 
 def _described(network):
-    """The parts of a reduced network in words without names, so that equal words mean equal outputs for equal weights."""
+    """The parts of a reduced network in words, without names: equal words mean equal outputs for equal weights."""
     parts, places = [], {}
     for layer in network["config"]["layers"]:
         settings, name = dict(layer["config"]), layer["class_name"]
