@@ -5,4 +5,4 @@ and does not load TensorFlow. Only `losses`, `models`, `metrics` and the trainin
 `widgets` need it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,22 +1,35 @@
-"""Run the notebooks as a reader would and keep their outputs, or set the repository's address.
+"""Run the notebooks as a reader would and keep their outputs; say which must be trained again; set their address.
 
     python tools/notebooks.py run notebooks/05_gan_mnist.ipynb   # or none: all, with solutions
-    python tools/notebooks.py seeds notebooks/05_gan_mnist.ipynb 0 1 2 3 4
     python tools/notebooks.py weights notebooks/05_gan_mnist.ipynb
+    python tools/notebooks.py changed
+    python tools/notebooks.py train --changed                    # or names; or none: all that train
+    python tools/notebooks.py seeds notebooks/05_gan_mnist.ipynb 0 1 2 3 4
+    python tools/notebooks.py architectures
     python tools/notebooks.py address https://github.com/someone/gan-course
+    python tools/notebooks.py version 0.2.0
 
 `run` executes from top to bottom, writes the notebook back without widget state, timings and
-warnings, and puts its picture for the README into docs/. `seeds` runs copies with these SEEDs
-and prints what each leaves in `scores`. `weights` is `run`, and puts the networks that the notebook
-has trained into gan_helpers/pretrained. `address` writes the address to pyproject.toml, every
-badge and every setup cell.
+warnings, puts its picture for the README into docs/, and records what the run depended on.
+`weights` is `run`, and puts the networks that the notebook has trained into gan_helpers/pretrained.
+`changed` lists the notebooks whose text, modules or pins are not those of their recorded run, and
+`train --changed` runs these in full without writing them, two at a time. `seeds` runs copies with
+these SEEDs and prints what each leaves in `scores`. `architectures` writes the architectures of all
+shipped networks anew, in the form that `pretrained.save` gives them, and no weight changes a bit.
+`address` and `version` set the repository's address and the version in pyproject.toml, every badge
+and every setup cell, which fetch the helpers of the tag `vVERSION`.
 """
 
+import ast
 import base64
+import hashlib
+import json
+import os
 import re
 import sys
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -26,27 +39,7 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 900
-
-# What a full run of a notebook leaves for gan_helpers/pretrained: arguments of `pretrained.save`.
-SHIPPED = {
-    "05_gan_mnist": "{'generator': gan.averaged_generator, 'reference': reference.generator}, history",
-    "06_dcgan": "{'generator': dcgan.averaged_generator, 'features': features_of(dcgan.discriminator)},"
-    " history | {'distances': list(short.values()), 'pictures': np.round(list(seen.values()), 1)}",
-    "08_conditional_gan": "{'generator': cgan.averaged_generator, 'reference': reference.generator}, history",
-    "09_infogan": "{'generator': infogan.averaged_generator, 'recogniser': infogan.recogniser,"
-    " 'generator_two': infogan_two.averaged_generator, 'recogniser_two': infogan_two.recogniser}, history",
-    "10_bigan": "{'generator': bigan.averaged_generator, 'encoder': bigan.averaged_encoder}, history"
-    " | {'pure_copies': pure_copies, 'pure': [share_pure, error_pure, distance_pure], 'others': list(others.values())}",
-    "11_cyclegan": "{**own, 'to_uci': digits.averaged_to_y, 'to_mnist': digits.averaged_to_x}, curves",
-    "12_adversarial_autoencoder": "{'plain_encoder': plain.averaged_encoder, 'plain_decoder': plain.averaged_decoder,"
-    " 'encoder': aae.averaged_encoder, 'decoder': aae.averaged_decoder, 'label_encoder': label_aae.averaged_encoder,"
-    " 'label_decoder': label_aae.averaged_decoder, 'ten_encoder': ten.averaged_encoder,"
-    " 'ten_decoder': ten.averaged_decoder}, history | others"
-    " | {'by_labels': list(by_labels.values())[:2], 'watched': list(watched.values())}",
-    "04_playground": "{**{name: gan.averaged_generator for name, gan in cured.items()},"
-    " 'generator': plain[0].generator, 'discriminator': plain[0].discriminator},"
-    " {'plain': plain_albums, 'cured': photographs.album}, np.float16",  # points show a finer error than pixels do
-}
+SWITCH = "TRAIN_NOW = True"
 
 
 def lessons():
@@ -59,9 +52,22 @@ def all_notebooks():
     return lessons() + sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
 
 
+# What a full run of a notebook leaves for gan_helpers/pretrained: arguments of `pretrained.save`, as an expression of
+# its variables that the notebook carries in its own metadata.
+SHIPPED = {
+    path.stem: metadata["ships"]
+    for path in lessons()
+    if "ships" in (metadata := json.loads(path.read_text(encoding="utf-8"))["metadata"])
+}
+
+
+def project():
+    """The one place where version and address stand: `[project]` of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 def repository_address():
-    """The one place where the address stands: `[project.urls]` of pyproject.toml."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    return project()["urls"]["Repository"]
 
 
 def execute(notebook, manager=None, allow_errors=False):
@@ -85,14 +91,31 @@ def execute(notebook, manager=None, allow_errors=False):
 
 
 def clean(notebook):
-    """Drop what should not be committed: widget state and views, warnings, the kernel's version."""
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+    """Drop what should not be committed: widget state and views, warnings, the kernel's version.
+
+    A cell's alternative text, or texts, one for each of its figures, goes to the figures as well.
+    """
+    kept = {key: value for key, value in notebook.metadata.items() if key in ("ships", "recorded_run")}
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            # What exporters ask for: with it `nbconvert --to script` writes a .py.
+            "language_info": {
+                "file_extension": ".py",
+                "mimetype": "text/x-python",
+                "name": "python",
+                "pygments_lexer": "ipython3",
+            },
+            **kept,
+        }
+    )
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_front_end_only(output)]
+            figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+            texts = cell.metadata.get("alt", [])
+            for figure, text in zip(figures, [texts] * len(figures) if isinstance(texts, str) else texts, strict=False):
+                figure.metadata.setdefault("image/png", {})["alt"] = text
     return notebook
 
 
@@ -113,21 +136,124 @@ def save_picture(notebook, name):
 def run(paths, keep_weights=False):
     for path in map(Path, paths) if paths else all_notebooks():
         notebook = nbformat.read(path, as_version=4)
+        recorded = fingerprint(notebook)
         if keep_weights:
             code = f"from gan_helpers import pretrained\npretrained.save({path.stem!r}, {SHIPPED[path.stem]})"
             notebook.cells.append(nbformat.v4.new_code_cell(code))
         seconds = execute(notebook)
         if keep_weights:
             notebook.cells.pop()
+        if trains(notebook):
+            notebook.metadata["recorded_run"] = recorded
         nbformat.write(clean(notebook), path)
         save_picture(notebook, path.stem)
         print(f"{path.name}: {seconds:.0f} s", flush=True)
 
 
-def architectures():
-    """Rewrite the architectures of all shipped networks as `pretrained.save` would today; no weight changes a bit."""
-    import json
+# --- what a recorded run depended on
 
+
+# Changes of these cannot change a training: they draw what is there, or load it, and every loading run executes them.
+NOT_TRAINING = {"__init__", "arena", "plotting", "pretrained", "widgets"}
+
+
+def trains(notebook):
+    """Whether it has the switch between training and loading, so that its training is not repeated by every test."""
+    return any(cell.source.startswith(SWITCH) or f"\n{SWITCH}" in cell.source for cell in notebook.cells)
+
+
+def fingerprint(notebook):
+    """What the training in a notebook depends on, as hashes: its code, modules of gan_helpers, and three pins."""
+    cells = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    cells = re.sub(r"^(\s*)[%!].*", r"\1pass", cells, flags=re.M)  # magics
+    cells = re.sub(r"git\+[^\"\s]+", "git+", cells)  # where the helpers are fetched from
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    modules = {name: _hash(_source(name)) for name in sorted(_modules(cells))}
+    versions = {name: re.search(rf"^{name}==(.+)$", pins, re.M)[1] for name in ("tensorflow", "keras", "numpy")}
+    return {"cells": _hash(cells), **modules, **versions}
+
+
+def _source(module):
+    return (ROOT / "gan_helpers" / f"{module}.py").read_text(encoding="utf-8")
+
+
+def _modules(source):
+    """The modules of gan_helpers that the source imports, and those that these import, without NOT_TRAINING."""
+    found, waiting = set(), [source]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop())):
+            named = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            origin = getattr(node, "module", None)
+            for name in [f"{origin}.{name}" if origin else name for name in named] + [origin or ""]:
+                module = name.removeprefix("gan_helpers.").replace(".", "/")
+                is_module = name.startswith("gan_helpers.") and (ROOT / "gan_helpers" / f"{module}.py").is_file()
+                if is_module and module not in found | NOT_TRAINING:
+                    found.add(module)
+                    waiting.append(_source(module))
+    return found
+
+
+def _hash(source):
+    """Of the code, whatever its layout, comments and docstrings: the same for each version of Python."""
+    return hashlib.sha256(json.dumps(_plain(ast.parse(source))).encode()).hexdigest()[:16]
+
+
+def _plain(node):
+    """A syntax tree as lists. Empty fields are left out, since newer versions of Python have more of them."""
+    if isinstance(node, list):
+        return [_plain(part) for part in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if (
+        isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        and ast.get_docstring(node, clean=False) is not None
+    ):
+        fields["body"] = node.body[1:]
+    kept = [[name, _plain(value)] for name, value in sorted(fields.items()) if value is not None and value != []]
+    return [type(node).__name__, *kept]
+
+
+def changes():
+    """Which notebooks must be trained again: dict from path to the names of what differs from the recorded run."""
+    found = {}
+    for path in lessons():
+        notebook = nbformat.read(path, as_version=4)
+        if trains(notebook):
+            old, new = notebook.metadata.get("recorded_run", {}), fingerprint(notebook)
+            differ = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            if differ:
+                found[path] = differ if old else ["never recorded"]
+    return found
+
+
+def changed():
+    for path, names in changes().items():
+        print(f"{path.relative_to(ROOT)}: {', '.join(names)}")
+
+
+def train(*names):
+    """Run notebooks in full, without writing them, the longest first. Exits with 1 where a claim does not hold."""
+    paths = list(changes()) if "--changed" in names else [Path(name).resolve() for name in names]
+    if not names:
+        paths = [path for path in lessons() if trains(nbformat.read(path, as_version=4))]
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
+
+    def one(path):
+        try:
+            print(f"{path.name}: all claims hold, {execute(nbformat.read(path, as_version=4)):.0f} s", flush=True)
+            return True
+        except Exception as error:  # whatever stops it, a cell or a dead kernel
+            print(f"{path.name}: FAILED: {error}", flush=True)
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        held = list(pool.map(one, sorted(paths, reverse=True)))
+    print(f"{sum(held)} of {len(held)} notebooks trained in full.")
+    sys.exit(not all(held))
+
+
+def architectures():
     import numpy as np
 
     from gan_helpers import pretrained
@@ -141,10 +267,10 @@ def architectures():
 
 def load_instead_of_training(notebook):
     """Turn the notebook's visible switch from training to loading; False if it has none."""
-    switches = [cell for cell in notebook.cells if "\nTRAIN_NOW = True" in f"\n{cell.source}"]
-    for cell in switches:
-        cell.source = cell.source.replace("TRAIN_NOW = True", "TRAIN_NOW = False")
-    return bool(switches)
+    found = trains(notebook)
+    for cell in notebook.cells:
+        cell.source = re.sub(rf"^{SWITCH}", "TRAIN_NOW = False", cell.source, flags=re.M)
+    return found
 
 
 def seeds(path, *numbers):
@@ -155,10 +281,7 @@ def seeds(path, *numbers):
             if cell.cell_type == "code":
                 cell.source = re.sub(r"^SEED = \d+", f"SEED = {seed}", cell.source, flags=re.M)
         # A notebook may leave its figures in a variable `scores`.
-        memory = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024"
-        notebook.cells.append(
-            nbformat.v4.new_code_cell(f"import resource\nprint(globals().get('scores', ''), {memory}, 'MB at most')")
-        )
+        notebook.cells.append(nbformat.v4.new_code_cell("print(globals().get('scores', ''))"))
         try:
             seconds = execute(notebook)
             result = notebook.cells[-1].outputs[0].text.strip()
@@ -167,24 +290,44 @@ def seeds(path, *numbers):
             print(f"SEED = {seed}: FAILED: {error.evalue}", flush=True)
 
 
+def _rewrite(paths, *changes):
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        for pattern, new in changes:
+            text = re.sub(pattern, new, text, flags=re.M)
+        path.write_text(text, encoding="utf-8")
+
+
 def address(url):
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
         raise SystemExit(f"expected an address such as https://github.com/someone/gan-course, not {url}")
     old, new = (u.removeprefix("https://github.com/") for u in (repository_address(), url))
-    for path in [ROOT / "pyproject.toml", *all_notebooks()]:
-        text = path.read_text(encoding="utf-8")
-        # Badges carry github/OWNER/NAME, setup cells and pyproject.toml github.com/OWNER/NAME.
-        text = re.sub(rf"(github(?:\.com)?/){re.escape(old)}(?=[/\"\s\\])", rf"\g<1>{new}", text)
-        path.write_text(text, encoding="utf-8")
+    # Badges carry github/OWNER/NAME, setup cells and pyproject.toml github.com/OWNER/NAME.
+    change = (rf"(github(?:\.com)?/){re.escape(old)}(?=[/@\"\s\\])", rf"\g<1>{new}")
+    _rewrite([ROOT / "pyproject.toml", ROOT / "CITATION.cff", *all_notebooks()], change)
+
+
+def version(number):
+    if not re.fullmatch(r"\d+\.\d+\.\d+", number):
+        raise SystemExit(f"expected a version such as 0.2.0, not {number}")
+    _rewrite([ROOT / "pyproject.toml"], (r'^version = ".*"', f'version = "{number}"'))
+    _rewrite([ROOT / "CITATION.cff"], (r"^version: .*", f"version: {number}"))
+    _rewrite([ROOT / "gan_helpers" / "__init__.py"], (r'^__version__ = ".*"', f'__version__ = "{number}"'))
+    badge = (r"(colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/)[\w.-]+(?=/)", rf"\g<1>v{number}")
+    setup = (r"(git\+https://github\.com/[\w.-]+/[\w.-]+)(@v[\d.]+)?(?=[\"\s\\])", rf"\g<1>@v{number}")
+    _rewrite(all_notebooks(), badge, setup)
 
 
 if __name__ == "__main__":
     commands = {
         "run": lambda *paths: run(paths),
-        "seeds": seeds,
         "weights": lambda *paths: run(paths, keep_weights=True),
+        "changed": changed,
+        "train": train,
+        "seeds": seeds,
         "architectures": architectures,
         "address": address,
+        "version": version,
     }
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)

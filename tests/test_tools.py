@@ -1,0 +1,126 @@
+"""What authors use: records of runs, cleaning, the version."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tests.test_project import assert_one_version, copy_of_the_project
+from tools import notebooks
+
+
+def notebook_of(*sources):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A copy of what fingerprints read, to be changed."""
+    shutil.copytree(notebooks.ROOT / "gan_helpers", tmp_path / "gan_helpers", ignore=shutil.ignore_patterns("*.npz"))
+    shutil.copy(notebooks.ROOT / "requirements.txt", tmp_path)
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    return tmp_path
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+CODE = "TRAIN_NOW = True\n\n\ndef f(x):\n    return x + 1\n"
+GAN = "from gan_helpers import plotting, widgets\nfrom gan_helpers.models.gan import GAN"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        CODE.replace("x + 1", "(x  +  1)  # one more"),
+        CODE.replace("    return", '    """One more."""\n    return'),
+        CODE.replace("def f", "# here\ndef f"),
+    ],
+)
+def test_comments_docstrings_and_layout_are_no_change(same):
+    assert notebooks.fingerprint(notebook_of(CODE)) == notebooks.fingerprint(notebook_of(same))
+
+
+@pytest.mark.parametrize("old", ["x + 1", "f(x)", "True"])
+def test_code_is_a_change(old):
+    new = {"x + 1": "x + 2", "f(x)": "f(x, y=0)", "True": "False"}[old]
+    assert notebooks.fingerprint(notebook_of(CODE)) != notebooks.fingerprint(notebook_of(CODE.replace(old, new)))
+
+
+def test_the_hash_does_not_depend_on_what_newer_syntax_trees_add():
+    assert notebooks._plain(notebooks.ast.parse("f(x)")) == [
+        "Module",
+        ["body", [["Expr", ["value", ["Call", ["args", [["Name", ["ctx", ["Load"]], ["id", "'x'"]]]], ["func", F]]]]]],
+    ]
+
+
+F = ["Name", ["ctx", ["Load"]], ["id", "'f'"]]
+
+
+def test_modules_that_a_training_depends_on_are_followed(place):
+    before = notebooks.fingerprint(notebook_of(GAN))
+    assert {"models/gan", "models/training", "losses", "checks"} <= set(before)
+    assert not {"plotting", "widgets", "arena", "models/aae", "pretrained", "__init__"} & set(before)
+    package = place / "gan_helpers"
+    for file in ("plotting.py", "widgets.py", "models/aae.py", "pretrained/__init__.py", "__init__.py"):
+        (package / file).write_text("changed = 1\n", encoding="utf-8")
+    edit(package / "losses.py", "import keras\n", "import keras  # a comment\n")
+    assert notebooks.fingerprint(notebook_of(GAN)) == before
+    (package / "losses.py").write_text("changed = 1\n", encoding="utf-8")  # imported by models/gan.py only
+    after = notebooks.fingerprint(notebook_of(GAN))
+    assert [name for name in before if before[name] != after.get(name)] == ["losses"]
+    edit(place / "requirements.txt", "numpy==", "numpy==9.")
+    assert notebooks.fingerprint(notebook_of(GAN))["numpy"].startswith("9.")
+
+
+def test_where_the_helpers_are_fetched_from_is_no_change():
+    setup = 'helpers = "git+https://github.com/OWNER/gan-course@v{}"'
+    one, two = (notebooks.fingerprint(notebook_of(setup.format(number))) for number in ("0.2.0", "0.3.0"))
+    assert one == two
+
+
+def test_changed_notebooks_are_trained_and_a_failure_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(notebooks, "ROOT", notebooks.ROOT)
+    for name, code in (("1_same", "TRAIN_NOW = True"), ("2_new", "TRAIN_NOW = True\n1 / 0"), ("3_no_switch", "1 / 0")):
+        notebook = notebook_of(code)
+        notebook.metadata["recorded_run"] = notebooks.fingerprint(notebook_of("TRAIN_NOW = True"))
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    assert {path.stem: names for path, names in notebooks.changes().items()} == {"2_new": ["cells"]}
+    written = (tmp_path / "2_new.ipynb").read_bytes()
+    with pytest.raises(SystemExit) as end:
+        notebooks.train("--changed")
+    assert end.value.code == 1
+    said = capsys.readouterr().out
+    assert "2_new.ipynb: FAILED" in said and "0 of 1 notebooks" in said and "1_same" not in said
+    assert (tmp_path / "2_new.ipynb").read_bytes() == written
+
+
+def test_a_run_is_recorded_with_all_that_a_notebook_carries(tmp_path, monkeypatch):
+    code = "TRAIN_NOW = True\nimport matplotlib.pyplot as plt\nfor _ in range(2):\n    plt.plot([1])\n    plt.show()"
+    notebook = notebook_of(code, "import sys\nprint('warning', file=sys.stderr)")
+    notebook.metadata["ships"] = "{}"
+    notebook.cells[0].metadata["alt"] = ["a dot", "another dot"]
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    notebooks.run([tmp_path / "mine.ipynb"])
+    found = nbformat.read(tmp_path / "mine.ipynb", as_version=4)
+    assert found.metadata["recorded_run"] == notebooks.fingerprint(notebook) and found.metadata["ships"] == "{}"
+    assert found.metadata.language_info["file_extension"] == ".py"
+    figures = [output for output in found.cells[0].outputs if "image/png" in output.get("data", {})]
+    assert [figure.metadata["image/png"]["alt"] for figure in figures] == ["a dot", "another dot"]
+    assert found.cells[0].metadata["alt"] == ["a dot", "another dot"] and found.cells[1].outputs == []
+
+
+def test_the_version_is_set_everywhere_by_one_command(tmp_path):
+    copy_of_the_project(tmp_path)
+    command = [sys.executable, "tools/notebooks.py", "version", "7.8.9"]
+    subprocess.run(command, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ""})
+    assert_one_version(tmp_path, "7.8.9")
+    refused = subprocess.run([*command[:-1], "8"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1 and "such as 0.2.0" in refused.stderr
