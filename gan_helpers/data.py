@@ -278,3 +278,17 @@ def spiral(n, turns=2.0, noise=0.02, seed=None):
     angle = 2 * np.pi * turns * t
     arm = t[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return (arm + noise * rng.standard_normal((n, 2))).astype(np.float32)
+
+
+def in_batches(function, *arrays, size=500):
+    """`function(*arrays)` of arrays with many rows, in chunks that fit into memory, as one NumPy array.
+
+    A network that is called so computes at once: `predict` would compile it first, for each shape anew on a GPU.
+
+    Args:
+        function: such as a `keras.Model`, from arrays `(m, ...)` to an array or tensor `(m, ...)`.
+        arrays: each `(n, ...)`, n of at least 1.
+        size: rows in a chunk.
+    """
+    starts = range(0, len(arrays[0]), size)
+    return np.concatenate([np.asarray(function(*(array[i : i + size] for array in arrays))) for i in starts])

@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
 from sklearn.neighbors import NearestNeighbors
 
-from gan_helpers import pretrained
-from gan_helpers.data import mnist
+from gan_helpers import checks, pretrained
+from gan_helpers.data import in_batches, mnist
 
 FEATURES = "features"  # name of the layer whose 128 outputs the Fréchet distance compares
 
@@ -52,25 +52,18 @@ def classifier():
 
 
 def _checked(images):
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or len(images) == 0:
-        raise ValueError(f"images must have shape (n, 28, 28, 1), not {images.shape}.")
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images must be float in [0, 1], not {images.dtype}: divide 0-255 images by 255.")
-    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"images must lie in [0, 1] without NaN, not in [{images.min():g}, {images.max():g}].")
-    return images.astype(np.float32, copy=False)
+    return checks.images(images, side=28, channels=(1,))
 
 
 def classify(images):
     """Probabilities `(n, 10)` of the ten digits, for images `(n, 28, 28, 1)` in [0, 1]."""
-    logits = _classifier()[0].predict(_checked(images), batch_size=500, verbose=0)
+    logits = in_batches(_classifier()[0], _checked(images))
     return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
 
 def features(images):
     """The classifier's last hidden layer, float32 `(n, 128)`, for images `(n, 28, 28, 1)` in [0, 1]."""
-    return _classifier()[1].predict(_checked(images), batch_size=500, verbose=0)
+    return in_batches(_classifier()[1], _checked(images))
 
 
 def share_read_as(images, digit):
