@@ -21,11 +21,12 @@ from keras import layers
 
 from gan_helpers import data, losses
 from gan_helpers.models.aae import AdversarialAutoencoder
+from gan_helpers.models.augment import random_affine
 from gan_helpers.models.bigan import BiGAN
 from gan_helpers.models.conditional import ConditionalGAN
 from gan_helpers.models.cyclegan import CycleGAN
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.infogan import InfoGAN, random_affine
+from gan_helpers.models.infogan import InfoGAN
 
 
 def dense_pair():
@@ -189,7 +190,7 @@ def infogan():
     h = hidden(layers.Flatten()(x))
     q = layers.Dense(12)(layers.Dense(256, activation=layers.LeakyReLU(0.2))(h))
     model = InfoGAN(generator, keras.Model(x, layers.Dense(1)(h)), keras.Model(x, q), categories=10, ema=0.999)
-    real = {"transform": random_affine, "agreement_weight": 0.6, "steadiness_weight": 1.0}
+    real = {"transform": random_affine, "agreement_weight": 0.6, "vat_weight": 1.0}
     model.compile(*adams(), keras.optimizers.Adam(1e-3), loss=losses.relativistic, r1=0.1, r2=0.1, **real)
     return model
 

@@ -27,7 +27,9 @@ def number(name, value, low=-np.inf, high=np.inf):
     except (TypeError, ValueError):
         found = np.nan
     if isinstance(value, (bool, str)) or not (np.isfinite(found) and low <= found <= high):
-        between = f" from {low:g} to {high:g}" if np.isfinite(high) else f" of at least {low:g}" * bool(np.isfinite(low))
+        between = (
+            f" from {low:g} to {high:g}" if np.isfinite(high) else f" of at least {low:g}" * bool(np.isfinite(low))
+        )
         raise ValueError(f"{name} must be a finite number{between}, not {value!r}.")
     return found
 
@@ -64,7 +66,9 @@ def images(x, name="images", side=None, channels=(1, 3)):
         side: for square images of one size: its pixels.
     """
     x = np.asarray(x)
-    fits = x.ndim == 4 and x.shape[-1] in channels and min(x.shape) > 0 and (side is None or x.shape[1:3] == (side, side))
+    fits = (
+        x.ndim == 4 and x.shape[-1] in channels and min(x.shape) > 0 and (side is None or x.shape[1:3] == (side, side))
+    )
     if not fits:
         size = "h, w" if side is None else f"{side}, {side}"
         shapes = " or ".join(f"(n, {size}, {c})" for c in channels)

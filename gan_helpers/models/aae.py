@@ -119,7 +119,7 @@ class AdversarialAutoencoder(AdversarialModel):
         return {"reconstruction_loss": reconstruction, "d_loss": d_loss, "g_loss": g_loss}
 
     def discriminator_step(self, d, z, z_fake):
-        """Tell samples `z` of the prior from codes `z_fake` of images a little better. `d`: D as a function of codes."""
+        """Tell samples `z` of the prior from codes `z_fake` of images a little better. `d` is D, of codes alone."""
         with tf.GradientTape() as tape:
             real, r1 = losses.logits_and_penalty(d, z, self.r1)
             fake, r2 = losses.logits_and_penalty(d, z_fake, self.r2)
@@ -324,8 +324,8 @@ class LabelAAE(LabelledImages, AdversarialAutoencoder):
 
     def train_step(self, data):
         """One round as in `AdversarialAutoencoder`. `data` is images and labels, `classes` for none."""
-        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        for x, labels in zip(tf.split(x, self.d_steps), tf.split(labels, self.d_steps), strict=True):
+        parts = [tf.split(part, self.d_steps) for part in keras.utils.unpack_x_y_sample_weight(data)[:2]]
+        for x, labels in zip(*parts, strict=True):
             told = tf.one_hot(labels, self.classes + 1)
             d = lambda codes, training, told=told: self.discriminator([codes, told], training=training)  # noqa: E731
             # To deceive a D that was told "a 3", the code of an image must fit into the petal of the threes.
@@ -409,9 +409,7 @@ class SemiSupervisedAAE(LabelledImages, AdversarialAutoencoder):
                 f"the first {classes} numbers of a code must be probabilities: let a softmax of the encoder make them."
             )
 
-    def compile(
-        self, ae_optimizer, d_optimizer, label_optimizer, transform, vat_weight=1.0, radius=1.5, **options
-    ):
+    def compile(self, ae_optimizer, d_optimizer, label_optimizer, transform, vat_weight=1.0, radius=1.5, **options):
         """Choose how the networks learn.
 
         Args:

@@ -39,7 +39,9 @@ class BiGAN(GAN):
             total = d_loss + r1 + r2
             if self.gradient_penalty:
                 share = tf.random.stateless_uniform([rows(x)], self.draw_seed())
-                total += self.gradient_penalty * losses.gradient_penalty(self.discriminator, real_pair, fake_pair, share)
+                total += self.gradient_penalty * losses.gradient_penalty(
+                    self.discriminator, real_pair, fake_pair, share
+                )
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 

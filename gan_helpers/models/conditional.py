@@ -30,8 +30,8 @@ class ConditionalGAN(GAN):
 
         `data` is images and their labels, a batch for each of the discriminator's steps in turn.
         """
-        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        for x, labels in zip(tf.split(x, self.d_steps), tf.split(labels, self.d_steps), strict=True):
+        parts = [tf.split(part, self.d_steps) for part in keras.utils.unpack_x_y_sample_weight(data)[:2]]
+        for x, labels in zip(*parts, strict=True):
             c = tf.one_hot(labels, self.classes)
             d_loss = self.discriminator_step(x, c, self.draw_z(rows(x)))
         g_loss = self.generator_step(x, c, self.draw_z(rows(x)))

@@ -95,7 +95,9 @@ class InfoGAN(GAN):
         equally frequent, as they are among the samples. (X. Ji et al., arXiv:1807.06653.)
         """
         p, q = (tf.nn.softmax(self.read(view)[0]) for view in (one, other))
-        joint = tf.matmul(p, q, transpose_a=True) / tf.cast(tf.shape(one)[0], p.dtype)  # probability of each pair of categories
+        joint = tf.matmul(p, q, transpose_a=True) / tf.cast(
+            tf.shape(one)[0], p.dtype
+        )  # probability of each pair of categories
         joint = (joint + tf.transpose(joint)) / 2 + 1e-8
         share = tf.reduce_sum(joint, axis=0)
         return tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
@@ -166,7 +168,9 @@ class InfoGAN(GAN):
             options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
         """
         if (agreement_weight or vat_weight) and not (transform and self.categories):
-            raise ValueError("agreement_weight and vat_weight need a transform of the images and a category to agree on.")
+            raise ValueError(
+                "agreement_weight and vat_weight need a transform of the images and a category to agree on."
+            )
         weights = {"category_weight": category_weight, "code_weight": code_weight}
         real = {"agreement_weight": agreement_weight, "vat_weight": vat_weight, "radius": radius}
         self.keep(q_optimizer=q_optimizer, instance_noise=instance_noise, transform=transform, **weights, **real)
@@ -178,11 +182,11 @@ class InfoGAN(GAN):
 
     @property
     def batches_per_step(self):
-        """How many batches one `train_step` takes: one for each step of D, and one for what Q learns from real images."""
+        """How many batches one `train_step` takes: one for each step of D, one for Q's look at real images."""
         return self.d_steps + bool(self.agreement_weight or self.vat_weight)
 
     def uses_xla(self, steps, jit_compile=None):
-        """As for other models, but never on a GPU with `agreement`: its gradient aborts XLA there, and the kernel with it."""
+        """As for other models, but never on a GPU with `agreement`, whose gradient aborts XLA and the kernel."""
         return not (self.agreement_weight and on_gpu()) and super().uses_xla(steps, jit_compile)
 
     # --- use

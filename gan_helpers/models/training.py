@@ -71,7 +71,9 @@ def output_range(network):
     noise = [rng.standard_normal(weight.shape) for weight in before]
     shapes = [(16, *(side or 8 for side in part.shape[1:])) for part in network.inputs]
     inputs = [rng.standard_normal(shape).astype("float32") for shape in shapes]
-    moves = [any(weight is other for other in network.trainable_weights) for weight in network.weights]
+    # What is trained, or would be if it were not frozen: not the statistics of a batch normalisation.
+    learnt = {id(weight) for layer in network._flatten_layers() for weight in layer._trainable_variables}
+    moves = [id(weight) in learnt for weight in network.weights]
     found = []
     try:
         for scale in (30, 300):
@@ -99,7 +101,7 @@ def check_logits(network, outputs=1):
 
 
 def check_data(x, shape, limits):
-    """Return `x` as float32, or raise ValueError: it must be a finite array, of `shape`, within `limits` (low, high)."""
+    """Return `x` as float32, or raise ValueError: a finite array of `shape` within `limits`, (low, high)."""
     if isinstance(x, (tuple, list)) or not hasattr(x, "shape"):
         raise ValueError(
             f"the data must be one array of shape (n, {', '.join(map(str, shape))}), not a {type(x).__name__}: "
@@ -150,8 +152,8 @@ def serialised(name, value):
         known = keras.saving.get_registered_name(value) if hasattr(value, "__name__") else None
         if known is None or keras.saving.get_registered_object(known) is not value:
             raise ValueError(
-                f"{name} cannot be saved, because no file can hold {getattr(value, '__name__', value)!r}: write it with "
-                "def, and @keras.saving.register_keras_serializable() above it. Nothing was written."
+                f"{name} cannot be saved, because no file can hold {getattr(value, '__name__', value)!r}: write it "
+                "with def, and @keras.saving.register_keras_serializable() above it. Nothing was written."
             )
     return keras.saving.serialize_keras_object(value)
 
@@ -230,7 +232,9 @@ class AdversarialModel(keras.Model):
 
     def _check_player(self, name, optimizer, others):
         if not isinstance(optimizer, keras.Optimizer):
-            raise ValueError(f"{name} must be a Keras optimizer, such as keras.optimizers.Adam(1e-3), not {optimizer!r}.")
+            raise ValueError(
+                f"{name} must be a Keras optimizer, such as keras.optimizers.Adam(1e-3), not {optimizer!r}."
+            )
         if any(optimizer is other for other in others):
             raise ValueError("the players need separate optimizers, because each remembers its own gradients.")
         self._check_that_it_can_learn(name)
@@ -457,7 +461,9 @@ class AdversarialModel(keras.Model):
 
     def evaluate(self, *args, **kwargs):
         """Not defined: the losses of a game do not measure samples. Raises ValueError."""
-        raise ValueError("the losses of two players do not tell how good samples are: measure with gan_helpers.metrics.")
+        raise ValueError(
+            "the losses of two players do not tell how good samples are: measure with gan_helpers.metrics."
+        )
 
     def export(self, *args, **kwargs):
         """Not defined: what is exported is a network. Raises ValueError."""
