@@ -314,7 +314,7 @@ def test_noise_differs_from_step_to_step_under_keras_own_fit():
 
 def test_what_has_no_meaning_says_so():
     gan = make()
-    with pytest.raises(ValueError, match="gan_helpers.metrics"):
+    with pytest.raises(ValueError, match=r"gan_helpers\.metrics"):
         gan.evaluate(X)
     with pytest.raises(ValueError, match=r"export a network"):
         gan.export("folder")

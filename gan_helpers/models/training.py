@@ -165,8 +165,8 @@ def deserialised(name, value):
     except TypeError as error:
         kind = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
         raise ValueError(
-            f"the file needs {kind!r} as {name}, which is not defined in this program: run the cell that defines it, or "
-            f"import {value.get('module')}, before loading."
+            f"the file needs {kind!r} as {name}, which is not defined in this program: run the cell that defines it, "
+            f"or import {value.get('module')}, before loading."
         ) from error
 
 
@@ -210,7 +210,7 @@ class AdversarialModel(keras.Model):
         super().compile(optimizer=optimizer)
 
     def keep(self, **arguments):
-        """Check arguments of `compile` and keep them in attributes of their names. ValueError for what cannot be meant."""
+        """Check arguments of `compile`, then keep them in attributes of their names. Raises ValueError."""
         players = [name for name in self.players() if name in arguments]
         for name in players:
             others = [arguments.get(other, getattr(self, other, None)) for other in self.players() if other != name]
@@ -257,8 +257,8 @@ class AdversarialModel(keras.Model):
                 two = [np.shape(part) for part in loss(tf.zeros((2, 1)), tf.zeros((2, 1)))]
         if two != [(), ()]:
             raise ValueError(
-                "loss must be a function of the logits of a real and of a generated batch that returns two numbers, D's "
-                f"loss and G's, such as those of gan_helpers.losses, not {getattr(loss, '__name__', loss)!r}."
+                "loss must be a function of the logits of a real and of a generated batch that returns two numbers, "
+                f"D's loss and G's, such as those of gan_helpers.losses, not {getattr(loss, '__name__', loss)!r}."
             )
 
     # --- what a train_step uses
@@ -620,6 +620,6 @@ def announce_ended_schedule(player, optimizer):
     if ends and int(optimizer.iterations) >= length + (getattr(schedule, "warmup_steps", 0) or 0):
         rate = float(schedule(optimizer.iterations))
         print(
-            f"The learning rate of {player} has come to the end of its schedule of {length:,} steps and stays at {rate:.2g}"
+            f"The learning rate of {player} has come to the end of its schedule of {length:,} steps, at {rate:.2g}"
             + (": nothing will move. Compile again with new optimizers to go on." if rate == 0 else ".")
         )
