@@ -275,7 +275,7 @@ def test_networks_that_do_not_fit():
 
 def test_compile_says_what_is_missing():
     model, optimizer = make(), adam()
-    with pytest.raises(ValueError, match="an optimizer of its own"):
+    with pytest.raises(ValueError, match="separate optimizers"):
         model.compile(optimizer, adam(), optimizer)
     with pytest.raises(ValueError, match="need a transform"):
         model.compile(adam(), adam(), adam(), agreement_weight=1.0)

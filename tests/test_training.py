@@ -60,8 +60,9 @@ def bad_images(x):
 
 def assert_same_step(model, twin):
     """All weights agree after a step of the model and one by hand."""
-    for own, other in zip(model.get_weights(), twin.get_weights(), strict=True):
-        np.testing.assert_allclose(own, other, atol=1e-6)
+    for network, copy in zip(model.networks, twin.networks, strict=True):
+        for own, other in zip(network.get_weights(), copy.get_weights(), strict=True):
+            np.testing.assert_allclose(own, other, atol=1e-6)
 
 
 def adam(rate=1e-3):

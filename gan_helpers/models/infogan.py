@@ -207,7 +207,7 @@ class InfoGAN(GAN):
         given = [np.shape(part)[0] for part, axes in ((category, 1), (codes, 2), (z, 2)) if np.ndim(part) == axes]
         n = checks.count("n", given[0] if n is None and given else n)
         if any(length != n for length in given):
-            raise ValueError(f"category, codes and z must be given for {n} samples, not for {given}.")
+            raise ValueError(f"n must be how many categories, codes and z are given, not {n} for {given}.")
         rng = checks.generator_of(seed)
         # Always all three draws, in this order: fixing one of them leaves the others as they were.
         random_z = rng.standard_normal((n, self.latent_dim))
