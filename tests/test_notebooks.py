@@ -120,9 +120,7 @@ def test_becomes_a_script_that_python_understands(path):
     assert resources["output_extension"] == ".py"
     compile(script, path.name, "exec")
     assert "get_ipython" not in script
-    assert (
-        not [line for line in script.splitlines() if line.startswith("display(")] or "import Image, display" in script
-    )
+    assert "\ndisplay(" not in script or "import Image, display" in script
 
 
 def test_figures_have_alternative_texts(path):
@@ -146,7 +144,8 @@ def test_cells_are_short(path):
 
 def test_there_is_more_prose_than_code(path):
     words = sum(len(cell.source.split()) for cell in read(path).cells if cell.cell_type == "markdown")
-    lines = sum(len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(path))
+    own = code_cells(path)[2:]  # without the setup, which is the same everywhere
+    lines = sum(len([line for line in cell.source.splitlines() if line.strip()]) for cell in own)
     assert words / lines >= 6
 
 
@@ -228,7 +227,7 @@ def asked_for(cell):
 
 
 def test_checks_turn_down_answers_of_another_kind_in_words(path):
-    """Run the solutions with text, lists, nothing and the like in front of each right answer: no traceback, no praise."""
+    """Run the solutions with text, lists and the like in front of each right answer: no traceback, no praise."""
     if path in LESSONS:
         pytest.skip("the same checks stand in the solutions, and are tested there")
     lesson = path.parents[1] / path.name.replace("_solutions", "")
