@@ -111,3 +111,11 @@ def seed(value):
 def generator_of(seed):
     """A NumPy generator for the numbers that a user draws; a seed of None takes one from NumPy's global generator."""
     return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+
+
+def positive(name, value):
+    """A finite number above zero, as float; the sentence calls it `name`."""
+    found = number(name, value)
+    if found <= 0:
+        raise ValueError(f"{name} must be positive, not {value!r}.")
+    return found
