@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgba_array
+from matplotlib.image import AxesImage
 from PIL import Image
 
 from gan_helpers import checks
@@ -49,7 +50,9 @@ def as_images(x, name="images"):
         if x.shape[2] in (1, 3, 4) and x.shape[1] != x.shape[2]:
             raise ValueError(f"{name} must be several: one image of shape {x.shape} becomes a batch of one by x[None].")
         x = x[..., None]
-    return checks.images(x.astype(np.float32) if x.dtype == bool else x, name)
+    if x.dtype.kind in "biu" and x.size and x.min() >= 0 and x.max() <= 1:  # masks
+        x = x.astype(np.float32)
+    return checks.images(x, name)
 
 
 def tile(images, columns=8, gap=1, scale=1):
@@ -133,8 +136,11 @@ class MovingFigure:
 
     def png(self):
         """The figure as the bytes of a PNG file."""
+        picture = self._picture()
+        if any(np.ndim(artist.get_array()) == 3 for artist in self.moving if isinstance(artist, AxesImage)):
+            return _packed(picture)  # a photograph has colours of its own, another time others
         # With 256 colours the picture packs four times as fast, and half as large.
-        return _packed(self._picture().quantize(palette=self.palette, dither=Image.Dither.NONE))
+        return _packed(picture.quantize(palette=self.palette, dither=Image.Dither.NONE))
 
 
 def image_grid(images, columns=8, title=None, colour=NEUTRAL, ax=None):

@@ -392,7 +392,7 @@ class LatentExplorer(Panel):
         self.given = None if start is None else checks.codes(start, self.latent_dim, "start")
         self.row = checks.count("row", row if start is None else len(self.given))
         self.scale = (8 if self.row == 1 else 4) if scale is None else checks.count("scale", scale)
-        self.rng, self._quiet = checks.generator_of(seed), True
+        self.rng, self._quiet = np.random.default_rng(checks.seed(seed) % 2**32), True
         self.path, self._pictures = [], []
 
         self.selectors = {}
@@ -433,7 +433,7 @@ class LatentExplorer(Panel):
     def _named_directions(self, directions, raw):
         dim, share = self.latent_dim, None
         raw = [raw] if np.ndim(raw) == 0 else list(raw)
-        if not all(isinstance(i, (int, np.integer)) and 0 <= i < dim for i in raw):
+        if not all(type(i) is not bool and isinstance(i, (int, np.integer)) and 0 <= i < dim for i in raw):
             raise ValueError(f"raw must be numbers of coordinates, from 0 to {dim - 1}, not {raw}.")
         if np.ndim(directions) > 0 and len(directions):
             directions = checks.codes(directions, dim, "directions")
@@ -515,14 +515,17 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     Returns:
         An `IPython.display.HTML`; make it the last line of a cell.
     """
-    frames, captions, last = list(frames), list(map(str, captions)), len(frames) - 1
+    frames, captions = list(frames), list(map(str, captions))
+    last = len(frames) - 1
     if len(frames) != len(captions) or not frames:
         raise ValueError(
             f"a player needs as many captions as frames, at least one, not {len(captions)}, {len(frames)}."
         )
     if not all(isinstance(frame, BYTES) for frame in frames):
         raise ValueError("frames must be the bytes of PNG files, as plotting.png and MovingFigure.png make them.")
-    start = last if start is None else int(checks.number("start", start, 0, last))
+    start = last if start is None else start
+    if start not in range(last + 1):
+        raise ValueError(f"start must be the number of a frame, 0 to {last}, not {start!r}.")
     milliseconds = checks.count("milliseconds", milliseconds)
     # Handlers stand in the tags, since a page that is filled in later runs no script of its own.
     show = (
@@ -544,6 +547,6 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     )
     return HTML(
         f"<div data-player>{figures}<button onclick=\"{play}\" style='width:5em'>play</button> "
-        f"<label>{html.escape(title)} <input type='range' min='0' max='{last}' value='{start}' "
+        f"<label>{html.escape(str(title))} <input type='range' min='0' max='{last}' value='{start}' "
         f"style='width:360px; vertical-align:middle' oninput=\"{move}\"></label></div>"
     )
