@@ -127,3 +127,11 @@ def answer(value, shape=()):
         wanted = "a number" if shape == () else f"numbers of shape {shape}"
         raise AssertionError(f"Not yet: the answer should be {wanted}, not {' '.join(repr(value).split()):.60}.")
     return found
+
+
+def positive(name, value):
+    """A finite number above zero, as float; the sentence calls it `name`."""
+    found = number(name, value)
+    if found <= 0:
+        raise ValueError(f"{name} must be positive, not {value!r}.")
+    return found
