@@ -1,16 +1,19 @@
-import os
-
 import pytest
 
 from tests import lab as labs
+from tools import environments
 
-# Before anything imports TensorFlow, and for the kernels that the tests start.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("MPLBACKEND", "agg")
-# Workers that run side by side share the cores; more threads than cores would wait for each other.
-workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-if workers > 1:
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, os.cpu_count() // workers)))
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of the three environments, if they were checked."""
+    results = {name: {} for name in environments.REQUIREMENTS}
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for key, value in report.user_properties:
+            if key == "matrix":
+                results[value[0]].update(value[1])
+    if any(results.values()):
+        terminalreporter.section("environments")
+        terminalreporter.write_line(environments.table(results))
 
 
 @pytest.fixture(scope="module")

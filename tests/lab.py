@@ -47,11 +47,11 @@ class Lab:
             (news, {"fetchNews": "false", "checkForUpdates": False}),
         ):
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(values))
+            file.write_text(json.dumps(values), encoding="utf-8")
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--port=0", "--IdentityProvider.token=t"]
         command += [f"--ServerApp.root_dir={self.folder}", "--LabApp.expose_app_in_browser=True", "--allow-root"]
         environment = {**os.environ, **places, "JUPYTERLAB_SETTINGS_DIR": str(settings)}
-        with (self.folder / "server.log").open("w") as log:
+        with (self.folder / "server.log").open("w", encoding="utf-8") as log:
             server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             self.address = self._address(state / "JUPYTER_RUNTIME_DIR", server)
@@ -64,7 +64,7 @@ class Lab:
         for _ in range(300):
             for file in runtime.glob("jpserver-*.json"):
                 with contextlib.suppress(json.JSONDecodeError):
-                    return json.loads(file.read_text())["url"]
+                    return json.loads(file.read_text(encoding="utf-8"))["url"]
             if server.poll() is not None:
                 break
             time.sleep(0.1)
@@ -155,14 +155,15 @@ def by_pointer(slider):
     slider.page.mouse.up()
 
 
-def move_every_slider(page, scope):
+def move_every_slider(page, scope, both=True):
+    """Move each slider by keyboard and pointer, or only by one of them in turn. Returns the number of sliders."""
     sliders = scope.locator(SLIDER)
     for i in range(sliders.count()):
         slider = sliders.nth(i)
         slider.scroll_into_view_if_needed()
         label = slider.locator(".widget-label").inner_text()
         assert label, "a slider has no label"
-        for move in (by_keyboard, by_pointer):
+        for move in (by_keyboard, by_pointer) if both else [(by_keyboard, by_pointer)[i % 2]]:
             before = settle(page, scope)
             move(slider)
             wait_for_change(scope, before, f"the slider {label!r}, moved {move.__name__}")

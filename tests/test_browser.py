@@ -2,6 +2,7 @@
 
 import re
 import time
+from statistics import median
 
 import pytest
 
@@ -119,8 +120,7 @@ def test_arena_plays_ten_frames_a_second_and_pauses(open_page):
     play = page.get_by_label("play or pause")
     play.press("Enter")
     page.wait_for_timeout(1500)  # the first step is compiled
-    # A busy machine may need more than one window of three seconds to show what the arena can do.
-    assert any(labs.frames_per_second(page) >= 10 for _ in range(8))
+    assert median(labs.frames_per_second(page) for _ in range(5)) >= 10
     play.press("Enter")
     page.wait_for_timeout(500)
     assert labs.frames_per_second(page, 1) == 0

@@ -64,15 +64,16 @@ def repository_address():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 
-def execute(notebook, kernel="python3", allow_errors=False):
-    """Run `notebook` in place, with notebooks/ as its folder. Returns seconds taken.
+def execute(notebook, manager=None, allow_errors=False):
+    """Run `notebook` in place, with notebooks/ as its folder, in the kernel of `manager` or this one. Returns seconds.
 
     Raises CellExecutionError where a cell fails, unless errors are allowed.
     """
     client = NotebookClient(
         notebook,
+        km=manager,
         timeout=CELL_SECONDS,
-        kernel_name=kernel,
+        kernel_name="python3",
         allow_errors=allow_errors,
         record_timing=False,
         store_widget_state=False,
