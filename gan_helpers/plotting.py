@@ -120,8 +120,9 @@ class MovingFigure:
         named = to_rgba_array([REAL, FAKE, "black", NEUTRAL])
         shades = np.concatenate([BELIEF(np.linspace(0, 1, 40)), named])[:, :3]
         mixed = np.rint(255 * np.concatenate([1 - share * (1 - shades) for share in (1, 0.75, 0.5)])).astype(int)
-        own = self._picture().quantize(255 - len(mixed), method=Image.Quantize.MEDIANCUT).getpalette()
-        colours = np.concatenate([mixed, np.reshape(own, (-1, 3))])
+        free = 255 - len(mixed)
+        own = self._picture().quantize(free, method=Image.Quantize.MEDIANCUT).getpalette()
+        colours = np.concatenate([mixed, np.reshape(own, (-1, 3))[:free]])  # up to Pillow 10.0 zeros follow
         colours = colours[colours.min(axis=1) < 246]  # Pillow rounds, and what is nearly white would stand in for it
         palette = Image.new("P", (1, 1))
         palette.putpalette([*colours.ravel().tolist(), 255, 255, 255])

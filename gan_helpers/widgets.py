@@ -66,7 +66,7 @@ class TrainingView(keras.callbacks.Callback):
         if not (sample is None or callable(sample)):
             raise ValueError(f"sample must be a function without arguments or None, not a {type(sample).__name__}.")
         self.sample, self.columns, self.title = sample, checks.count("columns", columns), str(title)
-        self.button = self.handle = None
+        self.start = None
 
     def on_train_begin(self, logs=None):
         epochs, self.steps = self.params["epochs"], self.params["steps"]  # the steps of a Python generator are unknown
@@ -75,8 +75,7 @@ class TrainingView(keras.callbacks.Callback):
         self.start = time.monotonic()
         self.before = self.done = 0
         self.due = self.start + self.PAUSE
-        self.logs, self.handle = {}, None
-        self.button = None
+        self.logs, self.handle, self.button = {}, None, None
         if self.in_notebook and "JPY_SESSION_NAME" in os.environ:  # there is a Jupyter server to ask
             self.button = display(_interrupt_button(), display_id=True)
 
@@ -90,6 +89,8 @@ class TrainingView(keras.callbacks.Callback):
             self._draw()
 
     def on_train_end(self, logs=None):
+        if self.start is None:
+            return  # what failed was the beginning
         try:
             self._draw()
         finally:

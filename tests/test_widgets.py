@@ -125,6 +125,7 @@ def test_view_ends_cleanly_whatever_happens(in_notebook, monkeypatch):
         raise KeyboardInterrupt
 
     view = widgets.TrainingView(interrupted)
+    view.on_train_end()  # another callback failed before this one began
     view.set_params({"epochs": 1, "steps": 5})
     view.on_train_begin()
     with pytest.raises(KeyboardInterrupt):
