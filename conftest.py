@@ -21,23 +21,32 @@ def pytest_addoption(parser):
     parser.addoption("--train", action="store_true", help="notebooks train in full; without it they load what ships")
 
 
-def group(item):
-    """What one worker runs: a notebook, a notebook's part of a file that has one for each, or a file."""
-    by_path = item.nodeid.startswith(("tests/test_notebooks.py", "tests/test_lessons.py"))
-    parameter = getattr(item, "callspec", None) and item.callspec.id
-    return f"{parameter} {item.path.stem}" if by_path and parameter else item.path.name
+def group(nodeid):
+    """What one worker runs in one go: a file, or one notebook's or environment's part of it."""
+    file, _, test = nodeid.partition("::")
+    part = re.search(r"\[.*?(\d\d_\w+|matrix-\w+)", test)
+    return f"{file} {part[1]}" if part and file.endswith(("_lessons.py", "_notebooks.py", "_matrix.py")) else file
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    if config.getvalue("dist") == "loadfile":
+        from xdist.scheduler import LoadScopeScheduling
+
+        class Scheduling(LoadScopeScheduling):
+            def _split_scope(self, nodeid):
+                return group(nodeid)
+
+        return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         cell = getattr(item, "cell", None)  # of a notebook
         if cell is not None and not config.getoption("train"):
             cell.source = re.sub(r"^TRAIN_NOW = True", "TRAIN_NOW = False", cell.source, flags=re.M)
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(re.sub(r"\W", "_", group(item))))
-    if getattr(config.option, "loadgroup", False):  # this is one of several workers
-        names = [item.get_closest_marker("xdist_group").args[0] for item in items]
-        place = {name: next((i for i, part in enumerate(LONG) if part in name), len(LONG)) for name in names}
-        order = sorted(range(len(items)), key=lambda i: (place[names[i]], names[i]))
+    if hasattr(config, "workerinput"):  # this is one of several workers
+        groups = [group(item.nodeid) for item in items]
+        place = {name: next((i for i, part in enumerate(LONG) if part in name), len(LONG)) for name in groups}
+        order = sorted(range(len(items)), key=lambda i: (place[groups[i]], groups[i], i))
         items[:] = [items[i] for i in order]

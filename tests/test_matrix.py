@@ -24,13 +24,9 @@ def made():
     return make
 
 
-# One worker for each environment, so that two are not made twice.
-GROUPS = [pytest.param(name, marks=pytest.mark.xdist_group(f"matrix-{name}")) for name in ("lowest", "colab", "pins")]
-
-
 @pytest.mark.matrix
 @pytest.mark.parametrize("what", environments.CHECKS)
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: f"matrix-{name}")  # one worker for each: see conftest.py
 def test_runs_everywhere(made, name, what, record_property):
     rows = environments.check(made(name), what)
     record_property("matrix", (name, rows))  # for the table at the end, see conftest.py
