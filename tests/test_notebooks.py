@@ -194,64 +194,52 @@ def test_exercises_have_answers_checks_and_the_same_checks_in_the_solutions(path
         assert all(text.endswith("right.\n") for text in said)
 
 
-def test_checks_tell_wrong_answers_from_right_ones(path):
-    """Run the solutions with a plausible wrong answer in front of each right one: the check turns it down in words."""
-    if path in LESSONS:
-        pytest.skip("the same checks stand in the solutions, and are tested there")
-    notebook, checks, cells, wrong = read(path), iter(tagged(path, "exercise-check")), [], []
-    for cell in notebook.cells:
-        if "wrong_answer" in cell.metadata:
-            wrong.append(nbformat.v4.new_code_cell(next(checks).source))
-            cells += [nbformat.v4.new_code_cell(cell.metadata["wrong_answer"]), wrong[-1]]
-        cells.append(cell)
-    notebook.cells = cells
-    notebooks.execute(notebook, allow_errors=True)
-    assert len(wrong) == len(tagged(path, "exercise-check"))
-    for cell in (cell for cell in cells if cell.cell_type == "code"):
-        error = error_of(cell)
-        if any(cell is check for check in wrong):
-            assert error and error.ename == "AssertionError" and "Not yet" in error.evalue, cell.source
-        else:
-            assert error is None, f"{cell.source}\n{error.evalue}"
-
-
-WRONG_KINDS = ("None", "'two'", "[1, 2]", "{}", "np.zeros((2, 3))", "float('nan')", "1j")
-
-
-def asked_for(cell):
-    """Names that an exercise asks for: those of functions, those of variables."""
-    tree = ast.parse(cell.source)
+def answers_of_another_kind(question):
+    """Cells that answer an exercise, whose cell with dots this is, by things that are not even of the right kind."""
+    tree = ast.parse(question.source)
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     dots = [node for node in tree.body if isinstance(node, ast.Assign) and "..." in ast.unparse(node.value)]
-    return functions, [name.id for node in dots for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)]
+    variables = [name.id for node in dots for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)]
+    assert functions or variables
+    for kind in ("None", "'two'", "[1, 2]", "{}", "np.zeros((2, 3))", "float('nan')", "1j"):
+        lines = [f"{name} = lambda *arguments, **options: {kind}" for name in functions]
+        yield "\n".join(lines + [f"{name} = {kind}" for name in variables])
 
 
-def test_checks_turn_down_answers_of_another_kind_in_words(path):
-    """Run the solutions with text, lists and the like in front of each right answer: no traceback, no praise."""
+def test_checks_tell_wrong_answers_from_right_ones(path):
+    """Run the solutions with wrong answers in front of each right one: the check turns them down in words.
+
+    One of the wrong answers is plausible, the others are of another kind than the right one: text, lists, nothing.
+    """
     if path in LESSONS:
         pytest.skip("the same checks stand in the solutions, and are tested there")
     lesson = path.parents[1] / path.name.replace("_solutions", "")
     asked = iter(zip(tagged(lesson, "exercise-answer"), tagged(lesson, "exercise-check"), strict=True))
-    notebook, cells, tries = read(path), [], []
+    notebook, cells, plausible, others = read(path), [], [], []
     for cell in notebook.cells:
         if "exercise-answer" in cell.metadata.get("tags", []):
-            answer, check = next(asked)
-            functions, variables = asked_for(answer)
-            assert functions or variables
-            for kind in WRONG_KINDS:
-                lines = [f"{name} = lambda *arguments, **options: {kind}" for name in functions]
-                lines += [f"{name} = {kind}" for name in variables]
-                tries.append((kind, nbformat.v4.new_code_cell(check.source)))
-                cells += [nbformat.v4.new_code_cell("\n".join(lines)), tries[-1][1]]
+            question, check = next(asked)
+            tries = [*answers_of_another_kind(question), cell.metadata["wrong_answer"]]
+            checks = [nbformat.v4.new_code_cell(check.source) for _ in tries]
+            cells += [c for t, check in zip(tries, checks, strict=True) for c in (nbformat.v4.new_code_cell(t), check)]
+            others += zip(tries[:-1], checks[:-1], strict=True)
+            plausible.append(checks[-1])
         cells.append(cell)
     notebook.cells = cells
     notebooks.execute(notebook, allow_errors=True)
-    for kind, check in tries:
+    assert len(plausible) == len(tagged(path, "exercise-check"))
+    for check in plausible:
+        error = error_of(check)
+        assert error and error.ename == "AssertionError" and "Not yet" in error.evalue, check.source
+    for answer, check in others:
         error, said = error_of(check), "".join(output.get("text", "") for output in check.outputs)
         if error:
-            assert error.ename == "AssertionError" and error.evalue.startswith("Not yet: "), (kind, check.source, error)
-        elif "smallest_angle" not in check.source or kind != "None":  # "there is none" is right there
-            assert "right." not in said, (kind, check.source)
+            assert error.ename == "AssertionError" and error.evalue.startswith("Not yet: "), (answer, error.evalue)
+        else:  # the check asks for an answer
+            assert "right." not in said or answer == "smallest_angle = None", answer
+    tried = [*plausible, *(check for _, check in others)]
+    for cell in (cell for cell in cells if cell.cell_type == "code" and not any(cell is check for check in tried)):
+        assert error_of(cell) is None, f"{cell.source}\n{error_of(cell).evalue}"
 
 
 def test_theory_broken_on_purpose_stops_the_notebook(path):
