@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from playwright.sync_api import sync_playwright
 
 from tests import lab as labs
-from tests.test_browser import ARENA, NETWORKS
 
 PRESSES = max(20, int(sys.argv[1])) if len(sys.argv) > 1 else 50
 NETS = """
@@ -62,6 +61,17 @@ CELLS = {
     "conv, explorer": "timed('conv', conv)",
     "conv, interact": PLAIN.format(network="conv"),
 }
+ARENA = """
+from keras import layers
+from gan_helpers.models.gan import GAN
+
+def make_gan(noise, depth, width):
+    hidden = lambda: [layers.Dense(width, activation="relu") for _ in range(depth)]
+    generator = keras.Sequential([keras.Input((noise,)), *hidden(), layers.Dense(2)])
+    return GAN(generator, keras.Sequential([keras.Input((2,)), *hidden(), layers.Dense(1)]))
+
+arena.Arena(make_gan, {"ring": data.ring(sigma=0.05)})
+"""
 WATCH = """(area) => {
     area.shown = [];
     const picture = () => [...area.querySelectorAll('img')].find(image => image.offsetParent && image.src);
@@ -140,7 +150,7 @@ threading.Thread(target=note, daemon=True).start()
 with sync_playwright() as p, tempfile.TemporaryDirectory() as folder:
     folder = Path(folder)
     labs.write(folder, "sliders", labs.SETUP, NETS, *CELLS.values(), "import json; print(json.dumps(milliseconds))")
-    labs.write(folder, "arena", labs.SETUP, NETWORKS, MEMORY, ARENA)
+    labs.write(folder, "arena", labs.SETUP, MEMORY, ARENA)
     browser = p.chromium.launch(executable_path=labs.CHROMIUM, args=labs.QUIET)
     with labs.Lab(folder, browser).running() as lab:
         sliders(lab)

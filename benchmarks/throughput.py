@@ -21,11 +21,12 @@ from keras import layers
 
 from gan_helpers import data, losses
 from gan_helpers.models.aae import AdversarialAutoencoder
+from gan_helpers.models.augment import random_affine
 from gan_helpers.models.bigan import BiGAN
 from gan_helpers.models.conditional import ConditionalGAN
 from gan_helpers.models.cyclegan import CycleGAN
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.infogan import InfoGAN, random_affine
+from gan_helpers.models.infogan import InfoGAN
 
 
 def dense_pair():
@@ -132,36 +133,17 @@ def ours(pair, x, batch):
     return lambda steps: model.fit(x, steps=steps, batch_size=batch)
 
 
-class UnderKeras(keras.Model):
-    """A model of the course whose own `train_step` runs under Keras' `fit`, with the defaults of `compile()`."""
-
-    def __init__(self, model, rows):
-        super().__init__()
-        self.model, self.rows = model, rows
-        self.step_function = tf.function(model.train_step)  # Keras' fit does not translate `len` and loops by itself
-
-    def train_step(self, batch):
-        self.model._draws = 0
-        # Keras forgets how many rows a batch has; the train_steps count them.
-        batch = tf.nest.map_structure(lambda part: tf.ensure_shape(part, (self.rows, *part.shape[1:])), batch)
-        found = self.step_function(batch)
-        self.model.step.assign_add(1)
-        return found
-
-
 def family(make, x, batch):
     """(default, ours) of a model of the course, each a function of a number of steps; `x` is what `fit` takes."""
 
-    def default(steps):
-        rows = batch * wrapped.model.batches_per_step
-        parts = [np.resize(part, (steps * rows, *part.shape[1:])) for part in x]
-        wrapped.fit(
-            tf.data.Dataset.from_tensor_slices(parts[0] if len(x) == 1 else tuple(parts)).batch(rows), verbose=0
-        )
-
     inner, own = make(), make()
-    wrapped = UnderKeras(inner, batch * inner.batches_per_step)
-    wrapped.compile()
+    rows = batch * inner.batches_per_step
+
+    def default(steps):
+        parts = [np.resize(part, (steps * rows, *part.shape[1:])) for part in x]
+        data = tf.data.Dataset.from_tensor_slices(parts[0] if len(x) == 1 else tuple(parts)).batch(rows)
+        keras.Model.fit(inner, data, verbose=0)
+
     return {"default": default, "ours": lambda steps: own.fit(*x, steps=steps, batch_size=batch)}
 
 
@@ -189,7 +171,7 @@ def infogan():
     h = hidden(layers.Flatten()(x))
     q = layers.Dense(12)(layers.Dense(256, activation=layers.LeakyReLU(0.2))(h))
     model = InfoGAN(generator, keras.Model(x, layers.Dense(1)(h)), keras.Model(x, q), categories=10, ema=0.999)
-    real = {"transform": random_affine, "agreement_weight": 0.6, "steadiness_weight": 1.0}
+    real = {"transform": random_affine, "agreement_weight": 0.6, "vat_weight": 1.0}
     model.compile(*adams(), keras.optimizers.Adam(1e-3), loss=losses.relativistic, r1=0.1, r2=0.1, **real)
     return model
 
@@ -205,12 +187,12 @@ def cyclegan():
         up = [*block(layers.Conv2DTranspose, 32, 4, 2), layers.Conv2DTranspose(3, 4, 2, "same", activation="sigmoid")]
         return keras.Sequential([keras.Input((28, 28, 3)), *down, *up])
 
-    def judge():
+    def discriminator():
         network = [layers.Conv2D(32, 4, 2, "same"), layers.LeakyReLU(0.2), layers.Conv2D(64, 4, 2, "same")]
         network += [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(256), layers.LeakyReLU(0.2), layers.Dense(1)]
         return keras.Sequential([keras.Input((28, 28, 3)), *network])
 
-    model = CycleGAN(translator(), translator(), judge(), judge(), ema=0.99)
+    model = CycleGAN(translator(), translator(), discriminator(), discriminator(), ema=0.99)
     model.compile(*adams(), identity_weight=5.0, r1=0.3)
     return model
 

@@ -27,7 +27,9 @@ def number(name, value, low=-np.inf, high=np.inf):
     except (TypeError, ValueError):
         found = np.nan
     if isinstance(value, (bool, str)) or not (np.isfinite(found) and low <= found <= high):
-        between = f" from {low:g} to {high:g}" if np.isfinite(high) else f" of at least {low:g}" * bool(np.isfinite(low))
+        between = (
+            f" from {low:g} to {high:g}" if np.isfinite(high) else f" of at least {low:g}" * bool(np.isfinite(low))
+        )
         raise ValueError(f"{name} must be a finite number{between}, not {value!r}.")
     return found
 
@@ -64,7 +66,9 @@ def images(x, name="images", side=None, channels=(1, 3)):
         side: for square images of one size: its pixels.
     """
     x = np.asarray(x)
-    fits = x.ndim == 4 and x.shape[-1] in channels and min(x.shape) > 0 and (side is None or x.shape[1:3] == (side, side))
+    fits = (
+        x.ndim == 4 and x.shape[-1] in channels and min(x.shape) > 0 and (side is None or x.shape[1:3] == (side, side))
+    )
     if not fits:
         size = "h, w" if side is None else f"{side}, {side}"
         shapes = " or ".join(f"(n, {size}, {c})" for c in channels)
@@ -111,3 +115,23 @@ def seed(value):
 def generator_of(seed):
     """A NumPy generator for the numbers that a user draws; a seed of None takes one from NumPy's global generator."""
     return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+
+
+def answer(value, shape=()):
+    """The answer to an exercise, as float64 of this shape, finite; anything else is "not yet" an answer."""
+    try:
+        found = np.asarray(value, float)
+    except (TypeError, ValueError):
+        found = np.zeros((0, 0))
+    if found.shape != shape or isinstance(value, str) or not np.isfinite(found).all():
+        wanted = "a number" if shape == () else f"numbers of shape {shape}"
+        raise AssertionError(f"Not yet: the answer should be {wanted}, not {' '.join(repr(value).split()):.60}.")
+    return found
+
+
+def positive(name, value):
+    """A finite number above zero, as float; the sentence calls it `name`."""
+    found = number(name, value)
+    if found <= 0:
+        raise ValueError(f"{name} must be positive, not {value!r}.")
+    return found

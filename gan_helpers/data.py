@@ -1,4 +1,4 @@
-"""Data of the course: MNIST, which ships inside the package, toy densities and image domains.
+"""Data of the course: MNIST, which ships inside the package, toy densities, image domains, and your own pictures.
 
 MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits"
 (1998), shared under CC BY-SA 3.0.
@@ -6,12 +6,15 @@ MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritt
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+
+from gan_helpers import checks
 
 MNIST_FILE = Path(__file__).with_name("mnist.npz")
 
@@ -51,6 +54,14 @@ def _mnist_arrays(path):
     return arrays
 
 
+def _set_of_digits(digits):
+    several = list(digits) if np.iterable(digits) and not isinstance(digits, str) else [digits]
+    matches = [[k for k in range(10) if np.array_equal(k, d) and not isinstance(d, (bool, np.bool_))] for d in several]
+    if not matches or not all(matches):
+        raise ValueError(f"digits must be whole numbers from 0 to 9, such as 3 or [3, 7], not {digits!r}.")
+    return sorted({k for (k,) in matches})
+
+
 def mnist(digits=None, split="train", flat=False):
     """MNIST images and labels, read from the package: no network, no pickle, under a second.
 
@@ -66,15 +77,18 @@ def mnist(digits=None, split="train", flat=False):
     Raises:
         ValueError: a digit outside 0-9, an unknown split, or a damaged data file.
         FileNotFoundError: the data file is missing.
+
+    Examples:
+        >>> x, y = mnist([3, 7], "test")
+        >>> x.shape, x.dtype, set(y.tolist())
+        ((2038, 28, 28, 1), dtype('float32'), {3, 7})
     """
-    if split not in ("train", "test"):
+    if not isinstance(split, str) or split not in ("train", "test"):
         raise ValueError(f'split must be "train" or "test", not {split!r}.')
-    wanted = np.arange(10) if digits is None else np.unique(digits)
-    if wanted.size == 0 or not np.isin(wanted, np.arange(10)).all():
-        raise ValueError(f"digits must be whole numbers from 0 to 9, not {digits!r}.")
+    wanted = range(10) if digits is None else _set_of_digits(digits)
     arrays = _mnist_arrays(MNIST_FILE)
     x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
-    if wanted.size < 10:
+    if len(wanted) < 10:
         keep = np.isin(y, wanted)
         x, y = x[keep], y[keep]
     shape = (len(x), 784) if flat else (len(x), 28, 28, 1)
@@ -109,9 +123,13 @@ def upright(images):
 
     Returns:
         float32 `(n, 28, 28, 1)` in [0, 1]. What would be wider than 20 pixels is made narrower.
+
+    Raises:
+        ValueError: the images have another shape, lie outside of [0, 1], or one of them has no ink.
     """
-    made = np.empty((len(images), 28, 28, 1), np.float32)
-    for number, image in enumerate(_ink(images)):
+    images = checks.images(images, side=28, channels=(1,))
+    made = np.empty_like(images)
+    for number, image in enumerate(images[..., 0]):
         row, column = np.nonzero(image > 0.3)
         if not len(row):
             raise ValueError(f"image {number} has no ink: no pixel is above 0.3.")
@@ -128,20 +146,64 @@ def upright(images):
     return made
 
 
+def load_folder(folder, side):
+    """Your own pictures, from a folder and the folders in it, cut to squares from the middle.
+
+    Whatever Pillow reads will do: JPEG, PNG, WebP, TIFF, BMP, GIF (its first frame) and more. Photographs are
+    turned as the camera was held, what is transparent becomes white, and grey of 16 bits keeps its shades. Files
+    whose suffix is no picture's, such as .txt, and hidden ones are passed over.
+
+    Args:
+        folder: path of the folder.
+        side: pixels of a side of the squares.
+
+    Returns:
+        float32 `(n, side, side, 3)` in [0, 1], in the order of the files' names.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: no picture is in it, or one of them cannot be read; it is named.
+    """
+    from PIL import Image  # only pictures from files need it
+
+    side = checks.count("side", side)
+    if not isinstance(folder, (str, os.PathLike)) or not Path(folder).is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}.")
+    read = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    pictures = read | {".heic", ".heif", ".avif", ".svg"}  # what Pillow cannot read is named, not left out in silence
+    files = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    names = sorted(name for name in files if name.suffix.lower() in pictures and "/." not in f"/{name.as_posix()}")
+    if not names:
+        raise ValueError(f"there is no picture in {folder} or in the folders in it.")
+    return np.stack([_square(Path(folder) / name, side) for name in names])
+
+
+def _square(path, side):
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode[0] in "IF":  # grey of 16 bits or floats: `convert` would cut it off at 255
+                grey = checks.finite(np.asarray(picture, float))
+                white = 65535 if picture.mode[0] == "I" else next(v for v in (1, 255, 65535) if v >= grey.max())
+                picture = Image.fromarray((255 * checks.within(grey / white, 0, 1, "grey")).round().astype(np.uint8))
+            if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+                picture = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            square = ImageOps.fit(picture.convert("RGB"), (side, side))
+    except Exception as error:  # each of Pillow's readers stumbles in its own way
+        raise ValueError(f"{path} cannot be read: it is damaged, or no picture that Pillow knows.") from error
+    return np.asarray(square, np.float32) / 255
+
+
 def _pure_colours(hue, n):
     """Colours of full strength, `(n, 1, 1, 3)`: 0 is red, 1/3 green, 2/3 blue, 1 red again."""
-    hue = np.asarray(hue, float)
-    if hue.shape != (n,) or not ((hue >= 0) & (hue <= 1)).all():  # NaN fails this, too
+    hue = checks.finite(hue, "hues").astype(float)
+    if hue.shape != (n,) or (np.abs(hue - 0.5) > 0.5 + checks.ROUNDING).any():
         raise ValueError(f"hue must be {n} numbers in [0, 1], one for each image.")
     away = np.abs((6 * hue[:, None] + [0, 4, 2]) % 6 - 3)  # from the hue opposite to each of red, green and blue
     return np.clip(away - 1, 0, 1)[:, None, None]
-
-
-def _ink(images):
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 1 or not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"ink must be images (n, h, w, 1) in [0, 1], not {images.dtype} of shape {images.shape}.")
-    return images[..., 0]
 
 
 def neon(ink, hue):
@@ -154,7 +216,7 @@ def neon(ink, hue):
     Returns:
         float32 `(n, h, w, 3)` in [0, 1].
     """
-    ink = _ink(ink)
+    ink = checks.images(ink, "ink", channels=(1,))[..., 0]
     tube = np.clip(ndimage.grey_dilation(ink, (1, 3, 3)) - ink, 0, 1)[..., None]
     glow = ndimage.gaussian_filter(tube[..., 0], (0, 2, 2))[..., None]
     colour = _pure_colours(hue, len(ink))
@@ -164,11 +226,20 @@ def neon(ink, hue):
 
 def paper(ink, hue):
     """Digits in coloured pen on ruled paper; arguments and result as those of `neon`."""
-    ink = _ink(ink)
+    ink = checks.images(ink, "ink", channels=(1,))[..., 0]
     sheet = np.full((*ink.shape[1:], 3), [0.98, 0.95, 0.86])
     sheet[4::6] = [0.80, 0.87, 0.95]  # the lines
     ink = ink[..., None]
     return (sheet * (1 - ink) + 0.75 * _pure_colours(hue, len(ink)) * ink).astype(np.float32)
+
+
+def _shares(p):
+    """Numbers `(k,)` that are not negative and sum to one, as float64; None if `p` is anything else."""
+    try:
+        p = checks.finite(np.asarray(p, float))
+    except (TypeError, ValueError):
+        return None
+    return p if p.ndim == 1 and (p >= 0).all() and np.isclose(p.sum(), 1) else None
 
 
 @dataclass(frozen=True)
@@ -176,14 +247,18 @@ class Die:
     """A die with faces 1, 2, ... and a probability for each.
 
     Raises ValueError when the probabilities are negative or do not sum to one.
+
+    Examples:
+        >>> coin = Die((0.5, 0.5))
+        >>> np.exp(coin.log_density([1, 2, 3])).tolist()
+        [0.5, 0.5, 0.0]
     """
 
     probabilities: tuple = (1 / 6, 1 / 6, 1 / 6, 0.0, 1 / 6, 2 / 6)
 
     def __post_init__(self):
-        p = np.asarray(self.probabilities, float)
-        if p.ndim != 1 or not (p >= 0).all() or not np.isclose(p.sum(), 1):
-            raise ValueError(f"the probabilities of a die must be non-negative and sum to 1, not {p.tolist()}.")
+        if _shares(self.probabilities) is None:
+            raise ValueError(f"the probabilities of a die must be non-negative and sum to 1, not {self.probabilities}.")
 
     @property
     def faces(self):
@@ -192,7 +267,7 @@ class Die:
 
     def sample(self, n, seed=None):
         """Throw the die `n` times: int `(n,)`. `seed` is an int, a NumPy generator or None."""
-        return np.random.default_rng(seed).choice(self.faces, size=n, p=self.probabilities)
+        return np.random.default_rng(seed).choice(self.faces, size=checks.count("n", n), p=self.probabilities)
 
     def log_density(self, x):
         """Logarithm of the probability of each face in `x`; -inf for what cannot happen."""
@@ -213,6 +288,13 @@ class GaussianMixture:
 
     Raises:
         ValueError: sigma is not positive, or the weights do not fit or do not sum to 1.
+
+    Examples:
+        >>> bell = GaussianMixture([0.0], sigma=2.0)
+        >>> bell.sample(5, seed=0).shape
+        (5, 1)
+        >>> float(np.exp(bell.log_density([[0.0]]))[0].round(4))  # 1 / (2 sqrt(2 pi))
+        0.1995
     """
 
     means: np.ndarray
@@ -220,13 +302,16 @@ class GaussianMixture:
     weights: np.ndarray | None = None
 
     def __post_init__(self):
-        means = np.asarray(self.means, float)
+        means = checks.finite(self.means, "means").astype(float)
         means = means[:, None] if means.ndim == 1 else means
-        sigma = np.broadcast_to(np.asarray(self.sigma, float), len(means))
-        weights = np.full(len(means), 1 / len(means)) if self.weights is None else np.asarray(self.weights, float)
-        if not (sigma > 0).all():
-            raise ValueError(f"sigma must be positive, not {self.sigma}.")
-        if weights.shape != (len(means),) or not (weights >= 0).all() or not np.isclose(weights.sum(), 1):
+        if means.ndim != 2 or 0 in means.shape:
+            raise ValueError(f"means must have shape (k, d) or (k,), with at least one mode, not {means.shape}.")
+        sigma = checks.finite(self.sigma, "sigma").astype(float)
+        if not (sigma > 0).all() or sigma.shape not in ((), (len(means),)):
+            raise ValueError(f"sigma must be positive, one number or {len(means)}, not {self.sigma}.")
+        sigma = np.broadcast_to(sigma, len(means))
+        weights = _shares(np.full(len(means), 1 / len(means)) if self.weights is None else self.weights)
+        if weights is None or len(weights) != len(means):
             raise ValueError(f"weights must be {len(means)} non-negative numbers that sum to 1, not {self.weights}.")
         for name, value in (("means", means), ("sigma", sigma), ("weights", weights)):
             object.__setattr__(self, name, value)
@@ -234,8 +319,8 @@ class GaussianMixture:
     def sample(self, n, seed=None):
         """Draw `n` points: float32 `(n, d)`. `seed` is an int, a NumPy generator or None."""
         rng = np.random.default_rng(seed)
-        mode = rng.choice(len(self.means), size=n, p=self.weights)
-        noise = rng.standard_normal((n, self.means.shape[1]))
+        mode = rng.choice(len(self.means), size=checks.count("n", n), p=self.weights)
+        noise = rng.standard_normal((len(mode), self.means.shape[1]))
         return (self.means[mode] + self.sigma[mode, None] * noise).astype(np.float32)
 
     def log_density(self, x):
@@ -251,13 +336,20 @@ class GaussianMixture:
 
 
 def ring(modes=8, radius=1.0, sigma=0.01):
-    """Equal Gaussians on a circle, the standard test for mode collapse (VEEGAN, arXiv:1705.07761)."""
+    """Equal Gaussians on a circle, the standard test for mode collapse (VEEGAN, arXiv:1705.07761).
+
+    Examples:
+        >>> (ring(modes=4).means.round(3) + 0.0).tolist()
+        [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]
+    """
+    modes, radius = checks.count("modes", modes), checks.number("radius", radius)
     angle = 2 * np.pi * np.arange(modes) / modes
     return GaussianMixture(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), sigma)
 
 
 def grid(side=5, step=2.0, sigma=0.05):
     """`side` x `side` equal Gaussians, `step` apart, centred on the origin (VEEGAN, arXiv:1705.07761)."""
+    side, step = checks.count("side", side), checks.number("step", step)
     axis = step * (np.arange(side) - (side - 1) / 2)
     return GaussianMixture(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), sigma)
 
@@ -268,13 +360,29 @@ def moons(n, noise=0.05, seed=None):
 
     # Scikit-learn takes an int or a legacy RandomState, so draw an int from the generator.
     state = int(np.random.default_rng(seed).integers(2**31))
+    n, noise = checks.count("n", n), checks.number("noise", noise, low=0)
     return make_moons(n, noise=noise, random_state=state)[0].astype(np.float32)
 
 
 def spiral(n, turns=2.0, noise=0.02, seed=None):
     """`n` points along a spiral of radius 1: float32 `(n, 2)`. Its density has no closed form."""
+    n, turns, noise = checks.count("n", n), checks.number("turns", turns), checks.number("noise", noise, low=0)
     rng = np.random.default_rng(seed)
     t = np.sqrt(rng.uniform(size=n))  # the square root spreads the points evenly along the arm
     angle = 2 * np.pi * turns * t
     arm = t[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return (arm + noise * rng.standard_normal((n, 2))).astype(np.float32)
+
+
+def in_batches(function, *arrays, size=500):
+    """`function(*arrays)` of arrays with many rows, in chunks that fit into memory, as one NumPy array.
+
+    A network that is called so computes at once: `predict` would compile it first, for each shape anew on a GPU.
+
+    Args:
+        function: such as a `keras.Model`, from arrays `(m, ...)` to an array or tensor `(m, ...)`.
+        arrays: each `(n, ...)`, n of at least 1.
+        size: rows in a chunk.
+    """
+    starts = range(0, len(arrays[0]), size)
+    return np.concatenate([np.asarray(function(*(array[i : i + size] for array in arrays))) for i in starts])

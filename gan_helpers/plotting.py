@@ -10,7 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgba_array
+from matplotlib.image import AxesImage
 from PIL import Image
+
+from gan_helpers import checks
 
 # Two colours of the Okabe-Ito palette, told apart by every kind of colour vision.
 REAL, FAKE, NEUTRAL = "#0072B2", "#D55E00", "#555555"
@@ -22,6 +25,7 @@ OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 def use_style():
     """Set matplotlib's defaults to the look of the course: large type, light frame, white ground."""
+    plt.rcdefaults()  # another style, such as a dark one, would leave its colours where ours has none
     plt.rcParams.update(
         {
             "figure.figsize": (8, 4),
@@ -39,30 +43,37 @@ def use_style():
     )
 
 
+def as_images(x, name="images"):
+    """Images in [0, 1] as float32 `(n, h, w, c)`, of one channel or three, also given as `(n, h, w)`; or ValueError."""
+    x = np.asarray(x)
+    if x.ndim == 3:
+        if x.shape[2] in (1, 3, 4) and x.shape[1] != x.shape[2]:
+            raise ValueError(f"{name} must be several: one image of shape {x.shape} becomes a batch of one by x[None].")
+        x = x[..., None]
+    if x.dtype.kind in "biu" and x.size and x.min() >= 0 and x.max() <= 1:  # masks
+        x = x.astype(np.float32)
+    return checks.images(x, name)
+
+
 def tile(images, columns=8, gap=1, scale=1):
     """Lay images out in rows: uint8 array `(height, width)`, or `(height, width, 3)` for colour.
 
     Args:
-        images: float `(n, h, w)`, `(n, h, w, 1)` or `(n, h, w, 3)` in [0, 1]; values outside are clipped.
+        images: float `(n, h, w)`, `(n, h, w, 1)` or `(n, h, w, 3)` in [0, 1].
         columns: images in a row.
         gap: pixels between images.
         scale: whole number, how many screen pixels make one image pixel.
 
     Raises:
-        ValueError: the shape is none of these, there is no image, or a value is NaN.
+        ValueError: the shape is none of these, there is no image, or a value is NaN or not in [0, 1].
     """
-    images = np.asarray(images, np.float32)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0:
-        raise ValueError(f"images must have shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), not {images.shape}.")
-    if not np.isfinite(images).all():
-        raise ValueError("the images contain NaN or infinity: every pixel must be a number in [0, 1].")
+    images = as_images(images)
     n, h, w, channels = images.shape
-    columns = min(columns, n)
+    columns, scale = min(checks.count("columns", columns), n), checks.count("scale", scale)
+    gap = checks.count("gap", gap) if gap else 0
     rows = -(-n // columns)
     sheet = np.full((rows * columns, h + gap, w + gap, channels), 0.5, np.float32)
-    sheet[:n, :h, :w] = np.clip(images, 0, 1)
+    sheet[:n, :h, :w] = images
     sheet[n:] = 1.0
     sheet = sheet.reshape(rows, columns, h + gap, w + gap, channels).swapaxes(1, 2)
     sheet = sheet.reshape(rows * (h + gap), columns * (w + gap), channels)[: -gap or None, : -gap or None]
@@ -109,8 +120,9 @@ class MovingFigure:
         named = to_rgba_array([REAL, FAKE, "black", NEUTRAL])
         shades = np.concatenate([BELIEF(np.linspace(0, 1, 40)), named])[:, :3]
         mixed = np.rint(255 * np.concatenate([1 - share * (1 - shades) for share in (1, 0.75, 0.5)])).astype(int)
-        own = self._picture().quantize(255 - len(mixed), method=Image.Quantize.MEDIANCUT).getpalette()
-        colours = np.concatenate([mixed, np.reshape(own, (-1, 3))])
+        free = 255 - len(mixed)
+        own = self._picture().quantize(free, method=Image.Quantize.MEDIANCUT).getpalette()
+        colours = np.concatenate([mixed, np.reshape(own, (-1, 3))[:free]])  # up to Pillow 10.0 zeros follow
         colours = colours[colours.min(axis=1) < 246]  # Pillow rounds, and what is nearly white would stand in for it
         palette = Image.new("P", (1, 1))
         palette.putpalette([*colours.ravel().tolist(), 255, 255, 255])
@@ -125,8 +137,11 @@ class MovingFigure:
 
     def png(self):
         """The figure as the bytes of a PNG file."""
+        picture = self._picture()
+        if any(np.ndim(artist.get_array()) == 3 for artist in self.moving if isinstance(artist, AxesImage)):
+            return _packed(picture)  # a photograph has colours of its own, another time others
         # With 256 colours the picture packs four times as fast, and half as large.
-        return _packed(self._picture().quantize(palette=self.palette, dither=Image.Dither.NONE))
+        return _packed(picture.quantize(palette=self.palette, dither=Image.Dither.NONE))
 
 
 def image_grid(images, columns=8, title=None, colour=NEUTRAL, ax=None):
@@ -159,11 +174,16 @@ def loss_curves(steps, curves, ax=None):
     return ax
 
 
+LOGITS = " (a logit becomes a belief by sigmoid)"
+
+
 def densities(x, real=None, fake=None, belief=None, ax=None):
     """One-dimensional densities over the points `x` `(t,)`, with D's belief on the right-hand axis.
 
-    `real`, `fake` and `belief` are values `(t,)`; what is None is left out.
+    `real`, `fake` and `belief` are values `(t,)`, beliefs in [0, 1]; what is None is left out.
     """
+    if belief is not None:
+        checks.within(np.nan_to_num(belief), 0, 1, "beliefs", LOGITS)  # NaN where there are no points at all
     ax = ax or plt.figure().gca()
     if real is not None:
         ax.fill_between(x, real, color=REAL, alpha=0.2)
@@ -184,11 +204,12 @@ def belief_map(belief, extent, resolution=100, ax=None):
 
     `extent` is (left, right, bottom, top).
     """
-    ax = ax or plt.figure(figsize=(5.5, 5)).gca()
+    resolution = checks.count("resolution", resolution)
     xs = np.linspace(*extent[:2], resolution)
     ys = np.linspace(*extent[2:], resolution)
     points = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float32)
-    values = np.asarray(belief(points)).reshape(resolution, resolution)
+    values = checks.within(belief(points), 0, 1, "beliefs", LOGITS).reshape(resolution, resolution)
+    ax = ax or plt.figure(figsize=(5.5, 5)).gca()
     image = ax.imshow(values, cmap=BELIEF, vmin=0, vmax=1, origin="lower", extent=extent, aspect="auto")
     ax.figure.colorbar(image, ax=ax, label="belief that a point is real")
     return ax
@@ -196,11 +217,12 @@ def belief_map(belief, extent, resolution=100, ax=None):
 
 def points(real=None, fake=None, ax=None):
     """Two clouds of points `(n, 2)`: real as blue dots, generated as orange crosses."""
+    real, fake = (cloud if cloud is None else checks.points(cloud) for cloud in (real, fake))
     ax = ax or plt.figure(figsize=(5, 5)).gca()
     if real is not None:
-        ax.scatter(*np.asarray(real).T, s=12, color=REAL, alpha=0.6, label="real", linewidths=0)
+        ax.scatter(*real.T, s=12, color=REAL, alpha=0.6, label="real", linewidths=0)
     if fake is not None:
-        ax.scatter(*np.asarray(fake).T, s=18, color=FAKE, marker="x", linewidths=1, label="generated")
+        ax.scatter(*fake.T, s=18, color=FAKE, marker="x", linewidths=1, label="generated")
     ax.set(xlabel="$x_1$", ylabel="$x_2$")
     ax.legend()
     return ax
@@ -218,15 +240,20 @@ def latent_plane(codes, labels=None, reach=None, title=None, ax=None):
         codes: `(n, 2)`.
         labels: int `(n,)` from 0 to 9, or None for one colour.
         reach: half the side of the square that is shown; None fits it to the codes.
+
+    Raises:
+        ValueError: other codes, other labels or another number of them, or a reach that is not positive.
     """
+    codes = checks.points(codes, "codes")
+    reach = (1.05 * np.abs(codes).max() or 1.0) if reach is None else checks.positive("reach", reach)
+    kinds = np.zeros(len(codes), int) if labels is None else checks.labels(labels, len(DIGITS))
+    if len(kinds) != len(codes):
+        raise ValueError(f"there must be one label for each code, not {len(kinds)} labels for {len(codes)} codes.")
     ax = ax or plt.figure(figsize=(4.6, 4.6)).gca()
-    codes = np.asarray(codes)
-    kinds = np.zeros(len(codes), int) if labels is None else np.asarray(labels)
     ax.scatter(*codes.T, s=5, color=np.array(DIGITS)[kinds], alpha=0.5, linewidths=0)
     for kind in [] if labels is None else np.unique(kinds):
         middle = np.median(codes[kinds == kind], axis=0)
         ax.text(*middle, str(kind), ha="center", va="center", fontsize=13, fontweight="bold", bbox=LABEL_BOX)
-    reach = reach or 1.05 * np.abs(codes).max()
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="$z_1$", ylabel="$z_2$", title=title)
     return ax
 

@@ -6,9 +6,12 @@ for the next only when the last has arrived, so a slider that is dragged never l
 """
 
 import base64
+import functools
 import html
+import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,7 +23,23 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from tqdm import tqdm
 
-from gan_helpers import plotting
+from gan_helpers import checks, plotting
+
+# A front end may send the messages of widgets on two threads. Whoever draws reads the controls and sets the picture
+# while holding this one lock, so the last picture is that of the last values, whatever figures and networks are shared.
+LOCK = threading.RLock()
+BYTES = (bytes, bytearray, memoryview)  # an Image keeps its picture as the last of these
+
+
+def one_at_a_time(method):
+    """A method that no other thread interrupts with one of these, of this object or another."""
+
+    @functools.wraps(method)
+    def run(*args, **kwargs):
+        with LOCK:
+            return method(*args, **kwargs)
+
+    return run
 
 
 class TrainingView(keras.callbacks.Callback):
@@ -40,42 +59,49 @@ class TrainingView(keras.callbacks.Callback):
 
     SHARE = 0.03  # of the training time may go into drawing
     PAUSE = 0.5  # seconds between two drawings at least: more would only flicker
+    per_step = False  # its batch hooks may be called after several steps at once
 
     def __init__(self, sample=None, columns=8, title="training"):
         super().__init__()
-        self.sample, self.columns, self.title = sample, columns, title
+        if not (sample is None or callable(sample)):
+            raise ValueError(f"sample must be a function without arguments or None, not a {type(sample).__name__}.")
+        self.sample, self.columns, self.title = sample, checks.count("columns", columns), str(title)
+        self.start = None
 
     def on_train_begin(self, logs=None):
-        epochs, steps = self.params["epochs"], self.params["steps"]
-        self.total = self.params.get("total_steps", epochs * steps)
+        epochs, self.steps = self.params["epochs"], self.params["steps"]  # the steps of a Python generator are unknown
+        self.total = self.params.get("total_steps") or (epochs * self.steps if self.steps else None)
         self.in_notebook = get_ipython() is not None and hasattr(get_ipython(), "kernel")
         self.start = time.monotonic()
-        self.epoch = self.done = 0
+        self.before = self.done = 0
         self.due = self.start + self.PAUSE
-        self.logs, self.handle = {}, None
-        self.button = None
+        self.logs, self.handle, self.button = {}, None, None
         if self.in_notebook and "JPY_SESSION_NAME" in os.environ:  # there is a Jupyter server to ask
             self.button = display(_interrupt_button(), display_id=True)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        self.before = epoch * self.steps if self.steps else self.done
 
     def on_train_batch_end(self, batch, logs=None):
-        self.done = self.epoch * self.params["steps"] + batch + 1
+        self.done = self.before + batch + 1
         self.logs = logs or {}
         if time.monotonic() >= self.due:
             self._draw()
 
     def on_train_end(self, logs=None):
-        self._draw()
-        if self.button is not None:
-            self.button.update(HTML(""))
-        if not self.in_notebook:
-            print(file=sys.stderr)
+        if self.start is None:
+            return  # what failed was the beginning
+        try:
+            self._draw()
+        finally:
+            if self.button is not None:
+                self.button.update(HTML(""))
+            if not self.in_notebook:
+                print(file=sys.stderr)
 
     def _draw(self):
         clock = time.monotonic()
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in self.logs.items())
+        losses = "  ".join(f"{name} {float(value):.3f}" for name, value in self.logs.items())
         bar = tqdm.format_meter(self.done, self.total, clock - self.start, ncols=78, unit=" steps", prefix=self.title)
         if self.in_notebook:
             self._show(f"{bar}\n{losses}")
@@ -85,14 +111,28 @@ class TrainingView(keras.callbacks.Callback):
         self.due = time.monotonic() + max(self.PAUSE, cost / self.SHARE)
 
     def _show(self, text):
-        content = f"<pre style='margin:0'>{html.escape(text)}</pre>"
-        if self.sample is not None:
-            picture = base64.b64encode(plotting.png(self.sample(), self.columns, scale=2)).decode()
-            content += f"<img alt='samples from fixed noise' src='data:image/png;base64,{picture}'>"
+        content = f"<pre style='margin:0'>{html.escape(text)}</pre>{self._samples()}"
         if self.handle is None:
             self.handle = display(HTML(content), display_id=True)
         else:
             self.handle.update(HTML(content))
+
+    def _samples(self):
+        if self.sample is None:
+            return ""
+        try:
+            return _image_tag(plotting.png(self.sample(), self.columns, scale=2), "samples from fixed noise")
+        except Exception as error:  # training goes on without the picture
+            return _alert(f"The samples cannot be shown: {error}")
+
+
+def _image_tag(picture, alt, style=""):
+    data = base64.b64encode(picture).decode()
+    return f"<img style='{style}' alt='{html.escape(alt)}' src='data:image/png;base64,{data}'>"
+
+
+def _alert(text):
+    return f"<div role='alert' style='max-width:420px; line-height:1.4'>⚠ {html.escape(text)}</div>"
 
 
 def _interrupt_button():
@@ -129,6 +169,17 @@ def styled(control, width="420px", label="140px"):
     return control
 
 
+def page_script(script):
+    """A widget that shows nothing and runs JavaScript once it is on a page; `this` is an element of the page.
+
+    Widgets run no script tags. The pause lets those that stand beside it appear first.
+    """
+    image = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
+    return ipywidgets.HTML(
+        f"<img alt='' style='display:none' src='{image}' onload=\"setTimeout(() => {{ {html.escape(script)} }}, 300)\">"
+    )
+
+
 class Panel(ipywidgets.HBox):
     """Controls on the left, under them what went wrong, in words, and a picture on the right.
 
@@ -137,9 +188,10 @@ class Panel(ipywidgets.HBox):
     Args:
         draw: callable without arguments that returns the bytes of a PNG file.
         controls: ipywidgets, in their order.
+        alt: what the picture shows, in words, for those who do not see it.
     """
 
-    def __init__(self, draw, controls):
+    def __init__(self, draw, controls, alt="a picture that follows the controls"):
         self.draw = draw
         # Without these a box stretches the picture to the width of the page, and pixels blur.
         layout = {"width": "max-content", "align_self": "flex-start"}
@@ -147,19 +199,27 @@ class Panel(ipywidgets.HBox):
         self.picture = ipywidgets.Image(value=nothing, format="png", layout=layout)
         self.problem = ipywidgets.HTML()
         left = ipywidgets.VBox([*controls, self.problem], layout={"width": "450px"})
-        super().__init__([left, self.picture], layout={"flex_flow": "row wrap"})
+        # An Image has no alternative text of its own.
+        images = "this.closest('.gan-panel').querySelectorAll('img.widget-image')"
+        named = page_script(f"{images}.forEach(image => {{ image.alt = {json.dumps(alt)}; }})")
+        super().__init__([left, self.picture, named], layout={"flex_flow": "row wrap"})
+        self.add_class("gan-panel")
 
+    @one_at_a_time
     def redraw(self, change=None):
         """Draw and show; an exception is told under the controls instead of falling silent."""
         try:
-            self.picture.value = self.draw()
-            self.problem.value = ""
+            picture = self.draw()
+            if not isinstance(picture, BYTES):
+                kind = type(picture).__name__
+                raise ValueError(f"it must come as the bytes of a PNG file, see plotting.MovingFigure, not as {kind}.")
+            self.picture.value, self.problem.value = picture, ""
         except Exception as error:
             self.say(f"This picture could not be drawn: {error}")
 
     def say(self, text):
         """Show a sentence under the controls."""
-        self.problem.value = f"<div role='alert' style='max-width:420px; line-height:1.4'>⚠ {html.escape(text)}</div>"
+        self.problem.value = _alert(text)
 
 
 def live_picture(draw, **controls):
@@ -174,38 +234,57 @@ def live_picture(draw, **controls):
 
     Returns:
         A `Panel`.
+
+    Raises:
+        ValueError: neither a control nor three numbers with low <= start <= high.
     """
     for name, control in controls.items():
-        if isinstance(control, tuple):
-            low, high, start = control
-            whole = all(isinstance(number, int) for number in control)
-            slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-            step = 1 if whole else (high - low) / 100
-            control = slider(min=low, max=high, value=start, step=step)
+        if not hasattr(control, "value"):
+            control = _slider(name, control)
         control.description = control.description or name.replace("_", " ")
         controls[name] = styled(control)
-    panel = Panel(lambda: draw(**{name: c.value for name, c in controls.items()}), controls.values())
+    panel = Panel(
+        lambda: draw(**{name: c.value for name, c in controls.items()}),
+        controls.values(),
+        alt=f"a picture that follows {', '.join(control.description for control in controls.values())}",
+    )
     for control in controls.values():
         control.observe(panel.redraw, names="value")
     panel.redraw()
     return panel
 
 
+def _slider(name, ends):
+    if not isinstance(ends, (tuple, list)) or len(ends) != 3:
+        raise ValueError(f"{name} must be an ipywidgets control or three numbers (low, high, start), not {ends!r}.")
+    low, high, start = (checks.number(name, number) for number in ends)
+    if not low <= start <= high or low == high:
+        raise ValueError(f"{name} must be (low, high, start) with low <= start <= high and low < high, not {ends!r}.")
+    if all(isinstance(number, (int, np.integer)) for number in ends):
+        return ipywidgets.IntSlider(min=int(low), max=int(high), value=int(start))
+    return ipywidgets.FloatSlider(min=low, max=high, value=start, step=(high - low) / 100)
+
+
 def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
     """A point that two sliders move over a plane of codes, and beside it what it decodes to.
 
     Args:
-        decode: a `keras.Model` or callable from codes `(1, 2)` to an image `(1, h, w, 1)` in [0, 1].
+        decode: a `keras.Model` or callable from codes `(1, 2)` to an image `(1, h, w, 1)` or `(1, h, w, 3)` in [0, 1].
         codes, labels: the points of the plane, see `plotting.latent_plane`.
         reach: how far from the origin the sliders lead.
         start: where the point is at first.
 
     Returns:
         A `Panel`.
+
+    Raises:
+        ValueError: other codes, labels or images, or a start that the sliders do not reach.
     """
     decode = tf.function(decode) if isinstance(decode, keras.Model) else decode
-    image = lambda *code: np.asarray(decode(np.float32([code])))[0, ..., 0]  # noqa: E731
-    figure, (plane, decoded) = plotting.plt.subplots(1, 2, figsize=(9.0, 4.8), layout="none")
+    reach, start = checks.positive("reach", reach), checks.points([start], "start")[0].tolist()
+    image = lambda *code: plotting.as_images(decode(np.float32([code])), "decoded images")[0]  # noqa: E731
+    figure = plotting.plt.Figure(figsize=(9.0, 4.8), layout="none")
+    plane, decoded = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.9)
     plotting.latent_plane(codes, labels, reach, ax=plane)
     (point,) = plane.plot(*[[number] for number in start], "o", markersize=11, color="black", markerfacecolor="white")
@@ -224,15 +303,21 @@ def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
 def arc(start, end, t):
     """Codes on the arc between two: they keep the length of typical codes, which a straight line loses.
 
+    Where no arc is the one between them, since a code is zero or they are opposite, the way is the straight line.
+
     Args:
-        start, end: `(..., d)`, not zero and not opposite to one another.
+        start, end: `(..., d)`, finite numbers.
         t: place on the way, 0 to 1.
     """
+    start, end = checks.finite(start, "codes"), checks.finite(end, "codes")
+    kind = np.result_type(start, end, np.float32)
+    start, end = start.astype(float), end.astype(float)
     lengths = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
-    angle = np.arccos(np.clip((start * end).sum(axis=-1, keepdims=True) / lengths, -1, 1))
+    cosine = (start * end).sum(axis=-1, keepdims=True) / np.where(lengths > 0, lengths, 1)
+    angle = np.where((lengths > 0) & (cosine > -1 + 1e-9), np.arccos(np.clip(cosine, -1, 1)), 0)
     # sin(t a) / sin(a), written so that it holds for an angle of zero, too.
     share_start, share_end = (t * np.sinc(t * angle / np.pi) / np.sinc(angle / np.pi) for t in (1 - t, t))
-    return share_start * start + share_end * end
+    return (share_start * start + share_end * end).astype(kind)
 
 
 def strongest_directions(generate, latent_dim, n, seed=0, codes=16, step=0.1):
@@ -245,16 +330,19 @@ def strongest_directions(generate, latent_dim, n, seed=0, codes=16, step=0.1):
         generate: callable from codes `(m, latent_dim)` to arrays `(m, ...)`.
         n: how many directions.
         codes: how many codes z ~ N(0, 1) the mean is taken over.
+        step: the small step.
 
     Returns:
         directions: float32 `(n, latent_dim)`, of length 1, strongest first.
         share: float `(n,)`, the part each has in the whole squared change.
 
     Raises:
-        ValueError: NaN, infinity or another number of images than codes.
+        ValueError: NaN, infinity or another number of images than codes, or settings that are no such numbers.
     """
-    squares = 0.0
-    for z in np.random.default_rng(seed).standard_normal((codes, latent_dim)).astype(np.float32):
+    latent_dim, codes = checks.count("latent_dim", latent_dim), checks.count("codes", codes)
+    n, step = int(checks.number("n", checks.count("n", n), 1, latent_dim)), checks.positive("step", step)
+    squares, rng = 0.0, checks.generator_of(seed)
+    for z in rng.standard_normal((codes, latent_dim)).astype(np.float32):
         around = z + step * np.concatenate([np.eye(latent_dim), -np.eye(latent_dim)]).astype(np.float32)
         images = np.asarray(generate(around), float)
         if len(images) != len(around) or not np.isfinite(images).all():
@@ -289,24 +377,28 @@ class LatentExplorer(Panel):
         path: list of such codes, one for each picture, while "record the path" is on.
 
     Raises:
-        ValueError: it cannot be told what the model takes, or `start` are not such codes.
+        ValueError: it cannot be told what the model takes, or a setting is none of these.
     """
 
     PATH = 12  # pictures of the path that are shown; all codes are kept
 
     def __init__(self, model, inputs=None, directions=4, raw=(), row=1, seed=0, scale=None, start=None):
         inputs = dict(inputs or getattr(model, "latent_inputs", None) or {"z": self._latent_dim(model)})
-        self.latent_dim, self.codes = inputs.pop("z"), inputs.pop("codes", 0)
+        if "z" not in inputs:
+            raise ValueError(f'inputs must name z, as {{"z": 64}} does, not only {", ".join(inputs)}.')
+        self.latent_dim, self.codes = checks.count("z", inputs.pop("z")), inputs.pop("codes", 0)
+        self.codes = checks.count("codes", self.codes) if self.codes else 0
         self.conditional = bool(self.codes or inputs)
         self.model = tf.function(model) if isinstance(model, keras.Model) else model
-        self.given = None if start is None else self._checked_start(start)
-        self.row = row if start is None else len(self.given)
-        self.scale, self.path, self._pictures = scale or (8 if self.row == 1 else 4), [], []
-        self.rng, self._quiet = np.random.default_rng(seed), True
+        self.given = None if start is None else checks.codes(start, self.latent_dim, "start")
+        self.row = checks.count("row", row if start is None else len(self.given))
+        self.scale = (8 if self.row == 1 else 4) if scale is None else checks.count("scale", scale)
+        self.rng, self._quiet = np.random.default_rng(checks.seed(seed) % 2**32), True
+        self.path, self._pictures = [], []
 
         self.selectors = {}
         for name, options in inputs.items():
-            names = range(options) if isinstance(options, int) else options
+            names = options if isinstance(options, (list, tuple)) else range(checks.count(name, options))
             pairs = [(str(text), i) for i, text in enumerate(names)]
             self.selectors[name] = ipywidgets.Dropdown(options=pairs, value=0, description=name.rstrip("s"))
         code = {"min": -1.0, "max": 1.0, "step": 0.02}
@@ -328,7 +420,7 @@ class LatentExplorer(Panel):
         ]
         self.path_picture = ipywidgets.Image(format="png", layout={"width": "max-content", "display": "none"})
         controls = [*self.selectors.values(), *sliders, ipywidgets.HBox(buttons), self.path_picture]
-        super().__init__(self._draw, controls)
+        super().__init__(self._draw, controls, alt="images that the generator makes of the codes chosen")
         self.new_noise()
 
     @staticmethod
@@ -339,26 +431,20 @@ class LatentExplorer(Panel):
             raise ValueError('say what the generator takes, such as inputs={"z": 64}: it does not tell by itself.')
         return dim
 
-    def _checked_start(self, start):
-        z = np.asarray(start, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim or len(z) == 0 or not np.isfinite(z).all():
-            raise ValueError(f"start must be finite codes of shape (row, {self.latent_dim}), not {z.shape}.")
-        return z
-
     def _named_directions(self, directions, raw):
-        if isinstance(directions, int):
-            count = min(directions, self.latent_dim)
-            fixed = self._conditions(2 * self.latent_dim)
-            generate = lambda z: self._generate(z, fixed)  # noqa: E731
-            directions, share = strongest_directions(generate, self.latent_dim, count) if count else ([], [])
-            texts = [f"direction {i + 1} ({part:.0%})" for i, part in enumerate(share)]
+        dim, share = self.latent_dim, None
+        raw = [raw] if np.ndim(raw) == 0 else list(raw)
+        if not all(type(i) is not bool and isinstance(i, (int, np.integer)) and 0 <= i < dim for i in raw):
+            raise ValueError(f"raw must be numbers of coordinates, from 0 to {dim - 1}, not {raw}.")
+        if np.ndim(directions) > 0 and len(directions):
+            directions = checks.codes(directions, dim, "directions")
+        elif np.ndim(directions) > 0 or directions in (0, None):
+            directions = []
         else:
-            texts = [f"direction {i + 1}" for i in range(len(directions))]
-        for i in raw:
-            if not 0 <= i < self.latent_dim:
-                raise ValueError(f"raw coordinates are numbered 0 to {self.latent_dim - 1}: there is no {i}.")
-        rows = [*directions, *np.eye(self.latent_dim)[list(raw)]]
-        rows = np.asarray(rows, np.float32).reshape(-1, self.latent_dim)
+            fixed, n = self._conditions(2 * dim), min(checks.count("directions", directions), dim)
+            directions, share = strongest_directions(lambda z: self._generate(z, fixed), dim, n)
+        texts = [f"direction {i + 1}" + ("" if share is None else f" ({share[i]:.0%})") for i in range(len(directions))]
+        rows = np.float32([*directions, *np.eye(dim)[raw]]).reshape(-1, dim)
         return rows, [*texts, *(f"z[{i}]" for i in raw)]
 
     def _conditions(self, n):
@@ -393,12 +479,14 @@ class LatentExplorer(Panel):
         if not self._quiet:
             self.redraw()
 
+    @one_at_a_time
     def _recording(self, change):
         if change["new"]:
             self.path, self._pictures = [], []
         self.path_picture.layout.display = None if change["new"] else "none"
         self.redraw()
 
+    @one_at_a_time
     def reset(self, button=None):
         """Put all sliders back to where they began."""
         self._quiet = True
@@ -407,6 +495,7 @@ class LatentExplorer(Panel):
         self._quiet = False
         self.redraw()
 
+    @one_at_a_time
     def new_noise(self, button=None):
         """Draw new codes z ~ N(0, 1) to walk to and, unless they were given, to start from."""
         noise, self.end = self.rng.standard_normal((2, self.row, self.latent_dim)).astype(np.float32)
@@ -427,11 +516,18 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     Returns:
         An `IPython.display.HTML`; make it the last line of a cell.
     """
+    frames, captions = list(frames), list(map(str, captions))
+    last = len(frames) - 1
     if len(frames) != len(captions) or not frames:
         raise ValueError(
             f"a player needs as many captions as frames, at least one, not {len(captions)}, {len(frames)}."
         )
-    start = len(frames) - 1 if start is None else start
+    if not all(isinstance(frame, BYTES) for frame in frames):
+        raise ValueError("frames must be the bytes of PNG files, as plotting.png and MovingFigure.png make them.")
+    start = last if start is None else start
+    if start not in range(last + 1):
+        raise ValueError(f"start must be the number of a frame, 0 to {last}, not {start!r}.")
+    milliseconds = checks.count("milliseconds", milliseconds)
     # Handlers stand in the tags, since a page that is filled in later runs no script of its own.
     show = (
         "const box = this.closest('[data-player]'), bar = box.querySelector('input');"
@@ -439,7 +535,6 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     )
     stop = "clearInterval(box.timer); box.timer = null; box.querySelector('button').textContent = 'play';"
     move = f"{show}{stop} show();"
-    last = len(frames) - 1
     play = (
         f"{show} if (box.timer) {{ {stop} }} else {{ this.textContent = 'pause';"
         f"if (bar.value == {last}) bar.value = 0; show();"
@@ -448,13 +543,11 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     )
     figures = "".join(
         f"<figure style='margin:0' {'' if i == start else 'hidden'}>"
-        f"<img style='max-width:100%' alt='{html.escape(caption)}' "
-        f"src='data:image/png;base64,{base64.b64encode(frame).decode()}'>"
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"{_image_tag(frame, caption, 'max-width:100%')}<figcaption>{html.escape(caption)}</figcaption></figure>"
         for i, (frame, caption) in enumerate(zip(frames, captions, strict=True))
     )
     return HTML(
         f"<div data-player>{figures}<button onclick=\"{play}\" style='width:5em'>play</button> "
-        f"<label>{html.escape(title)} <input type='range' min='0' max='{last}' value='{start}' "
+        f"<label>{html.escape(str(title))} <input type='range' min='0' max='{last}' value='{start}' "
         f"style='width:360px; vertical-align:middle' oninput=\"{move}\"></label></div>"
     )

@@ -47,3 +47,10 @@ def open_page(lab):
         assert page.problems == []
         page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
         page.context.close()
+
+
+@pytest.fixture(autouse=True)
+def in_graph_mode(request, monkeypatch):
+    """XLA compiles every small model for seconds: only tests that are marked `xla` let it be chosen."""
+    if "xla" not in request.keywords:
+        monkeypatch.setattr("gan_helpers.models.training.prefers_xla", lambda *_: False)

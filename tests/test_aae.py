@@ -16,7 +16,7 @@ from gan_helpers.models.aae import (
     petals,
     swiss_roll,
 )
-from gan_helpers.models.infogan import random_affine
+from gan_helpers.models.augment import random_affine
 from tests.test_training import adam, assert_goes_on_when_reloaded, assert_same_step, bad_images, same
 
 RNG = np.random.default_rng(0)
@@ -230,7 +230,7 @@ def test_a_category_is_learnt_from_few_labels():
     assert model.encode(other)[:, 3:].std() > 0.3  # and the style is in use
 
 
-@pytest.mark.parametrize("option", [{"steadiness_weight": 0.0}, {"radius": 0.1}, {"transform": lambda x, seed: x}])
+@pytest.mark.parametrize("option", [{"vat_weight": 0.0}, {"radius": 0.1}, {"transform": lambda x, seed: x}])
 def test_every_option_of_the_labels_counts(option):
     plain, changed = make_semi(), make_semi(**option)
     for model in (plain, changed):

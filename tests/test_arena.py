@@ -1,6 +1,8 @@
 """The playground without a browser: what its controls do, and what it says when something is wrong."""
 
+import inspect
 import io
+import re
 import threading
 import time
 
@@ -53,32 +55,14 @@ def test_buttons_move_the_network_they_name(place):
     assert place.rounds == 3 and place.problem.value == ""
 
 
-def test_five_stages_each_and_only_the_last_moves(place):
-    for d_steps in (1, 2):
-        place.controls["d_steps"].value = d_steps
-        place._stage = None
-        order = [moved(place, button(place, "next stage").click) for _ in range(5 * d_steps + 5)]
-        d_step, g_step = 4 * [[False, False]] + [[True, False]], 4 * [[False, False]] + [[False, True]]
-        assert order == d_steps * d_step + g_step
-    assert place.rounds == 2 and place.problem.value == ""
-    text = place.parts["text"].get_text()
-    assert "step of G" in text and "▶ 5 G's weights move" in text
-    place.frame()  # playing on leaves no mark of slow motion behind
-    assert not place._marks and not place.parts["moves"].get_segments()
-
-
-def test_slow_motion_uses_the_batch_it_shows(place):
-    for _ in range(4):
-        place.next_stage()
-    copy = make_gan(2, 1, 16)
-    for mine, other in ((copy.generator, place.gan.generator), (copy.discriminator, place.gan.discriminator)):
-        mine.set_weights(other.get_weights())
-    copy.compile(*(arena.OPTIMIZERS["Adam, β₁ = 0"](1e-3) for _ in range(2)))
-    copy.discriminator_step(place._x_batch, place._z_batch)
-    place.next_stage()
-    assert np.allclose(place.gan.discriminator.get_weights()[0], copy.discriminator.get_weights()[0], atol=1e-6)
-    wrong = place._wrong  # found one stage before, with D as it was
-    assert len(wrong) and all((wrong[:, None] == np.concatenate([place._x_batch, place._marks["fake"]])).all(-1).any(1))
+def test_next_stage_is_drawn_and_playing_on_ends_it(place):
+    for _ in range(10):
+        button(place, "next stage").click()
+    assert place.rounds == 1 and place.problem.value == ""
+    text = place.board.parts["text"].get_text()
+    assert "step of G" in text and "▶ 5 G's weights move" in text and len(place.board.parts["moves"].get_segments())
+    place.frame()
+    assert place.game.stage is None and not place.board.parts["moves"].get_segments()
 
 
 def test_the_same_seed_gives_the_same_run():
@@ -124,40 +108,34 @@ def test_all_games_and_noises_draw(loss, noise):
     assert place.problem.value == "" and Image.open(io.BytesIO(place.picture.value)).size[0] > 1000
 
 
-def test_another_noise_dimension_keeps_what_d_knows(place):
+def test_another_noise_dimension_keeps_what_d_knows_and_is_drawn(place):
     place.train(20)
-    known = weights(place)[0]
+    known, picture = weights(place)[0], place.picture.value
     place.controls["noise"].value = 8
-    assert place.gan.latent_dim == 8 and np.array_equal(weights(place)[0], known)
-
-
-def test_learning_rate_zero_point_is_felt_without_compiling_anew(place):
-    step = place._step_d
-    place.controls["d_rate"].value = 1e-5
-    assert place._step_d is step
+    assert place.gan.latent_dim == 8 and np.array_equal(weights(place)[0], known) and place.picture.value != picture
 
 
 def test_points_of_the_reader(place):
     place.x_place.value, place.y_place.value = 0.5, -0.5
     button(place, "place points").click()
-    assert place.controls["data"].value == arena.OWN and place.x.shape == (25, 2)
-    assert np.allclose(place.x.mean(axis=0), (0.5, -0.5), atol=0.05)
+    assert place.controls["data"].value == arena.OWN and place.game.x.shape == (25, 2)
+    assert np.allclose(place.game.x.mean(axis=0), (0.5, -0.5), atol=0.05)
     place.frame()
-    assert place.problem.value == "" and place.modes is None
+    assert place.problem.value == "" and place.game.modes is None
     button(place, "remove them").click()
-    assert len(place.x) == 0
+    assert len(place.game.x) == 0
     button(place, "step both").click()
     assert "no real points yet" in place.problem.value
 
 
 def test_a_click_into_and_outside_of_the_axes(place):
-    corner = place.ax.transData.transform((0.7, -0.2)) / place.figure.figure.bbox.size
+    corner = place.board.ax.transData.transform((0.7, -0.2)) / place.board.figure.figure.bbox.size
     place.click.value = f"{corner[0]},{1 - corner[1]},1"
     assert place.problem.value == "" and np.allclose(place.own.mean(axis=0), (0.7, -0.2), atol=0.05)
     place.click.value = "0.95,0.5,2"
     assert "lies outside of the arena" in place.problem.value and len(place.own) == 25
-    for wrong in ((np.nan, 0), (0, np.inf)):
-        with pytest.raises(ValueError, match="lies outside of the arena"):
+    for wrong in ((np.nan, 0), (0, np.inf), ("0", 0), (None, 0)):
+        with pytest.raises(ValueError, match="must be a finite number"):
             place.add_points(*wrong)
 
 
@@ -174,14 +152,84 @@ def test_look_back_shows_what_was_recorded_and_can_be_switched_off(place):
 
 
 def test_what_is_kept_is_bounded(place):
-    place.FRAMES, place.CURVE = 8, 20
+    place.FRAMES = 8
     for _ in range(60):
         place.train(1)
         place.show()
     assert len(place.frames) <= 8 and len(place.captions) == len(place.frames) and place.captions[0] == "round 0"
-    assert all(len(values) <= 20 for values in place.history.values())
-    assert place.history["round"][0] == 0 and place.history["round"][-1] == 60
-    assert place.history["round"] == sorted(place.history["round"])
+
+
+def assert_slider_and_picture_agree(place):
+    assert place.problem.value == "" and not place.playing
+    assert place.scrub.max == max(0, len(place.frames) - 1) and place.picture.value == place.frames[place.scrub.value]
+
+
+def test_look_back_while_playing(place):
+    """Playing stops, and the slider stays where it was dragged to."""
+    for _ in range(4):
+        place.frame()
+    place.play.set_trait(arena.PLAYING, True)
+    for _ in range(3):
+        place.play.value += 1
+    place.scrub.value = 2
+    assert place.scrub.value == 2 and len(place.frames) == 8
+    assert_slider_and_picture_agree(place)
+
+
+def test_look_back_while_playing_after_frames_were_dropped(place):
+    place.FRAMES = 9
+    for _ in range(8):
+        place.frame()
+    place.play.set_trait(arena.PLAYING, True)
+    while len(place.frames) >= 8:
+        place.play.value += 1
+    place.scrub.value = 7  # there were so many when playing began
+    assert place.scrub.value == place.scrub.max == len(place.frames) - 1
+    assert_slider_and_picture_agree(place)
+
+
+def test_look_back_after_a_reset_with_recording_off(place):
+    for _ in range(3):
+        place.frame()
+    place.record.value = False
+    button(place, "reset").click()
+    assert place.scrub.max == 0 and place.frames == []
+    picture = place.picture.value
+    place.scrub.max = 3  # a front end that does not yet know of it
+    place.scrub.value = 2
+    assert place.problem.value == "" and place.picture.value == picture
+    place.record.value = True
+    place.frame()
+    assert_slider_and_picture_agree(place)
+
+
+def test_look_back_told_late(place):
+    """Of two moves on two threads the first may be served last: what counts is where the slider stands."""
+    for _ in range(5):
+        place.frame()
+    place.scrub.value = 1
+    place.scrub.value = 3
+    place._look_back({"new": 1})
+    assert place.scrub.value == 3
+    assert_slider_and_picture_agree(place)
+
+
+def test_arena_and_other_pictures_draw_one_after_the_other(place, monkeypatch):
+    """They may share a network or a figure, and matplotlib bears no two threads."""
+    drawing, go_on, drawn = threading.Event(), threading.Event(), []
+    panel = widgets.live_picture(lambda a: drawn.append(a) or b"", a=(0, 9, 0))
+    monkeypatch.setattr(place, "show", lambda: (drawing.set(), go_on.wait(10)))
+    step = threading.Thread(target=button(place, "step both").click)
+    move = threading.Thread(target=panel.children[0].children[0].set_trait, args=("value", 5))
+    step.start()
+    assert drawing.wait(10)
+    move.start()
+    move.join(0.2)
+    assert drawn == [0]
+    go_on.set()
+    step.join(10)
+    move.join(10)
+    assert drawn == [0, 5]
 
 
 @pytest.mark.parametrize("role", ["generator", "discriminator"])
@@ -230,20 +278,52 @@ def test_arena_is_paused_after_its_frame_and_not_within(place, monkeypatch):
 
 @pytest.mark.parametrize("points", [np.zeros((5, 3)), np.zeros((0, 2)), np.full((5, 2), np.nan)])
 def test_data_that_are_no_points(points):
-    with pytest.raises(ValueError, match="'mine' must be finite points of shape"):
+    with pytest.raises(ValueError, match=r"the data of 'mine' (must be points of shape|contain NaN)"):
         arena.Arena(make_gan, {"mine": points})
 
 
-def test_unknown_setting():
-    with pytest.raises(ValueError, match="there is no control 'speeed', only data, seed"):
-        arena.Arena(make_gan, DATA, speeed=1)
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("speeed", 1, "there is no control 'speeed', only data, seed"),
+        ("seed", "0", "seed must be a number from 0 to 1e+06, not '0'"),
+        ("seed", -1, "seed must be a number from 0"),
+        ("seed", True, "seed must be a number from 0"),
+        ("layers", 9, "layers must be a number from 1 to 4, not 9"),
+        ("d_rate", 5, "d_rate must be a number from 1e-05 to 0.1, not 5"),
+        ("d_rate", np.nan, "d_rate must be a number"),
+        ("width", 65, "width must be one of 4, 8, 16"),
+        ("loss", "hinges", "loss must be one of minimax, "),
+        ("data", "rings", "data must be one of ring, moons, points you place"),
+        ("noise", None, "noise must be one of 1, 2"),
+    ],
+)
+def test_settings_that_there_are_not(name, value, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        arena.Arena(make_gan, DATA, **{name: value})
 
 
 def test_networks_that_do_not_fit_are_told():
-    def wrong(noise, depth, width):
-        raise ValueError("my network is not ready")
+    faults = ["my network is not ready"]
 
-    assert "my network is not ready" in arena.Arena(wrong, DATA).problem.value
+    def sometimes(*sizes):
+        if faults:
+            raise ValueError(faults[0])
+        return make_gan(*sizes)
+
+    place = arena.Arena(sometimes, DATA, width=8)
+    assert "my network is not ready" in place.problem.value
+    button(place, "step both").click()
+    place.controls["d_rate"].value = 1e-2
+    assert "my network is not ready" in place.problem.value
+    faults.clear()
+    button(place, "step both").click()
+    assert place.problem.value == "" and place.rounds == 1
+
+
+def test_no_class_does_everything():
+    for kind in (arena.Arena, arena.Board):
+        assert sum(inspect.isfunction(value) for value in vars(kind).values()) <= 20
 
 
 @pytest.mark.clock

@@ -42,16 +42,16 @@ def test_a_step_is_the_algorithm():
     square = lambda a, to: tf.reduce_mean((a - to) ** 2) / 2  # noqa: E731
     with tf.GradientTape() as tape:
         y_fake, x_fake = twin.to_y(x), twin.to_x(y)
-        fooled = square(twin.judge_y(y_fake), 1) + square(twin.judge_x(x_fake), 1)
+        fooled = square(twin.discriminator_y(y_fake), 1) + square(twin.discriminator_x(x_fake), 1)
         cycle = error(twin.to_x(y_fake), x) + error(twin.to_y(x_fake), y)
         identity = error(twin.to_y(y), y) + error(twin.to_x(x), x)
         total = fooled + 10 * cycle + 5 * identity
     weights = twin.to_y.trainable_variables + twin.to_x.trainable_variables
     twin.g_optimizer.apply(tape.gradient(total, weights), weights)
     with tf.GradientTape() as tape:
-        d_loss = square(twin.judge_y(y), 1) + square(twin.judge_y(y_fake), 0)
-        d_loss += square(twin.judge_x(x), 1) + square(twin.judge_x(x_fake), 0)
-    weights = twin.judge_x.trainable_variables + twin.judge_y.trainable_variables
+        d_loss = square(twin.discriminator_y(y), 1) + square(twin.discriminator_y(y_fake), 0)
+        d_loss += square(twin.discriminator_x(x), 1) + square(twin.discriminator_x(x_fake), 0)
+    weights = twin.discriminator_x.trainable_variables + twin.discriminator_y.trainable_variables
     twin.d_optimizer.apply(tape.gradient(d_loss, weights), weights)
 
     wanted = {"d_loss": d_loss, "g_loss": fooled, "cycle_loss": cycle, "identity_loss": identity}
@@ -162,7 +162,7 @@ def test_batches_that_do_not_fit():
     ("networks", "sentence"),
     [
         ([translator(10, strides=4), translator(10), judge(10), judge(10)], "divided by 2"),
-        ([translator(), translator(), judge(), judge(12)], "their judge takes"),
+        ([translator(), translator(), judge(), judge(12)], "their discriminator takes"),
         ([translator(), translator(), judge(end=[layers.Activation("sigmoid")]), judge()], "logits"),
         ([translator(), translator(activation="tanh"), judge(), judge()], "same activation"),
     ],

@@ -1,9 +1,11 @@
+import doctest
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal
@@ -49,15 +51,23 @@ def test_readers_may_write_into_what_they_get():
     assert data.mnist(2, "test")[0].max() == 1 and set(data.mnist(2, "test")[1]) == {2}
 
 
-@pytest.mark.parametrize("digits", [10, -1, [2, 11], 2.5, [], "two", [None]])
+@pytest.mark.parametrize(
+    "digits", [10, -1, [2, 11], 2.5, [], "two", "3", [None], [None, 1], [[1, 2], [3]], np.nan, True, {2: 3.5}.values()]
+)
 def test_digits_outside_0_to_9_are_refused(digits):
     with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
         data.mnist(digits)
 
 
-def test_unknown_split_is_refused():
+@pytest.mark.parametrize("digits", [3, 3.0, np.int64(3), np.array([3, 3]), {3}, range(3, 4)])
+def test_digits_may_be_given_in_many_ways(digits):
+    assert set(data.mnist(digits, "test")[1]) == {3}
+
+
+@pytest.mark.parametrize("split", ["validation", None, ["test"]])
+def test_unknown_split_is_refused(split):
     with pytest.raises(ValueError, match='"train" or "test"'):
-        data.mnist(split="validation")
+        data.mnist(split=split)
 
 
 def test_missing_file_says_so(monkeypatch, tmp_path):
@@ -98,7 +108,7 @@ def test_die():
     assert np.allclose(np.exp(die.log_density([1, 4, 6, 7])), [1 / 6, 0, 1 / 3, 0])
 
 
-@pytest.mark.parametrize("p", [(0.5, 0.6), (-0.5, 1.5), (np.nan, 1.0), 1.0])
+@pytest.mark.parametrize("p", [(0.5, 0.6), (-0.5, 1.5), (np.nan, 1.0), 1.0, (), "half", None, [[0.5, 0.5]]])
 def test_die_refuses_what_is_no_distribution(p):
     with pytest.raises(ValueError, match="non-negative and sum to 1"):
         data.Die(p)
@@ -188,12 +198,19 @@ def test_image_domains_keep_digit_and_colour(domain):
 @pytest.mark.parametrize("domain", [data.neon, data.paper])
 def test_image_domains_say_what_they_want(domain):
     ink = np.zeros((2, 28, 28, 1))
-    for hue in ([0.5], [0.5, 1.5], [0.5, np.nan]):
-        with pytest.raises(ValueError, match="hue must be 2 numbers"):
+    for hue in ([0.5], [0.5, 1.5], [0.5, np.nan], ["red", "blue"], 0.5, None):
+        with pytest.raises(ValueError, match=r"hues? (must be|contain)"):
             domain(ink, hue)
-    for wrong in (ink[0], ink + 2, ink * np.nan, ink.repeat(3, axis=-1)):
-        with pytest.raises(ValueError, match="ink must be images"):
+    for wrong in (ink[0], ink + 2, ink * np.nan, ink.repeat(3, axis=-1), ink[:0], "ink", (255 * ink).astype("uint8")):
+        with pytest.raises(ValueError, match=r"ink (must|contain)"):
             domain(wrong, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("domain", [data.neon, data.paper])
+def test_image_domains_forgive_rounding(domain):
+    ink, _ = data.mnist(split="test")
+    images = domain(ink[:2], [0.0, 1.0])
+    np.testing.assert_allclose(domain(ink[:2] * (1 + 1e-7), [-1e-9, 1 + 1e-7]), images, atol=1e-6)
 
 
 def test_upright_digits_have_no_slant_and_one_height():
@@ -212,3 +229,167 @@ def test_upright_digits_have_no_slant_and_one_height():
     np.testing.assert_allclose(data.upright(square), square, atol=1e-6)
     with pytest.raises(ValueError, match="image 1 has no ink"):
         data.upright(np.concatenate([square, 0 * square]))
+    for wrong in (square * np.nan, square[0], 255 * square, square[:, :20], "digits", None):
+        with pytest.raises(ValueError, match=r"images (must|contain)"):
+            data.upright(wrong)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda n=n: data.moons(n) for n in (0, -1, 2.5, "many", None, np.nan)),
+        *(lambda n=n: data.spiral(n) for n in (0, -1, "many", True)),
+        *(lambda n=n: data.ring().sample(n) for n in (0, -1, 1.5)),
+        *(lambda n=n: data.Die().sample(n) for n in (0, -1)),
+        *(lambda v=v: data.ring(modes=v) for v in (0, -1, 1.5, "8")),
+        *(lambda v=v: data.ring(sigma=v) for v in (np.nan, 0, -1, "small", None, [0.1, 0.2])),
+        *(lambda v=v: data.ring(radius=v) for v in (np.inf, "far")),
+        *(lambda v=v: data.grid(side=v) for v in (0, 2.5)),
+        lambda: data.grid(step=np.nan),
+        lambda: data.moons(5, noise=-1),
+        lambda: data.spiral(5, noise=np.nan),
+        lambda: data.spiral(5, turns="two"),
+        *(lambda v=v: data.GaussianMixture(v) for v in ([], [np.nan], "ab", None, np.zeros((2, 2, 2)), [[], []])),
+        *(lambda v=v: data.GaussianMixture([0.0, 1.0], weights=v) for v in ("ab", [np.nan, 1], [1.0], 0.5)),
+    ],
+)
+def test_toys_say_what_they_want(make):
+    with pytest.raises(ValueError, match=r"must be|must have|contain NaN"):
+        make()
+
+
+def test_whole_floats_count():
+    assert len(data.moons(10.0)) == len(data.spiral(np.int64(10))) == len(data.ring().sample(10.0)) == 10
+
+
+LEFT, RIGHT = np.array([200, 40, 40]), np.array([40, 40, 200])
+
+
+def two_colours(wide=40, tall=24):
+    """Red on the left, blue on the right."""
+    picture = np.empty((tall, wide, 3), np.uint8)
+    picture[:, : wide // 2], picture[:, wide // 2 :] = LEFT, RIGHT
+    return Image.fromarray(picture)
+
+
+def colours_of(square):
+    """What stands on the left and on the right of a square, from 0 to 255."""
+    side = square.shape[1]
+    return 255 * square[:, : side // 3].mean(axis=(0, 1)), 255 * square[:, -(side // 3) :].mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize(
+    "suffix", ["png", "PNG", "jpg", "JPEG", "jfif", "webp", "gif", "tif", "tiff", "bmp", "ppm", "ico"]
+)
+def test_pictures_of_any_format(tmp_path, suffix):
+    two_colours(24).save(tmp_path / f"photo.{suffix}", **({"quality": 100} if suffix.lower()[0] in "jw" else {}))
+    images = data.load_folder(tmp_path, 12)
+    assert images.shape == (1, 12, 12, 3) and images.dtype == np.float32 and 0 <= images.min() <= images.max() <= 1
+    for found, wanted in zip(colours_of(images[0]), (LEFT, RIGHT), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=12)
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "RGBA", "RGB"])
+def test_pictures_of_any_colour_space(tmp_path, mode):
+    two_colours().convert(mode).save(tmp_path / ("photo.tif" if mode in ("CMYK", "YCbCr") else "photo.png"))
+    for found, wanted in zip(colours_of(data.load_folder(tmp_path, 12)[0]), (LEFT, RIGHT), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=8)
+
+
+@pytest.mark.parametrize(
+    ("grey", "name"),
+    [
+        (np.array([100, 40_000], np.uint16), "a.png"),
+        (np.array([10, 200], np.uint16), "a.png"),  # a very dark one stays dark
+        (np.array([100, 40_000], np.uint16), "a.tif"),
+        (np.array([100, 40_000], np.int32), "a.tif"),
+        (np.array([0.1, 0.7], np.float32), "a.tif"),
+        (np.array([10, 200], np.float32), "a.tif"),
+        (np.array([10, 200], np.uint8), "a.png"),
+        (np.array([False, True]), "a.png"),
+    ],
+)
+def test_grey_keeps_its_shades(tmp_path, grey, name):
+    Image.fromarray(np.tile(np.repeat(grey, 6), (12, 1))).save(tmp_path / name)
+    full = {"u2": 65535, "i4": 65535, "u1": 255, "b1": 1, "f4": 1 if grey.max() < 1 else 255}[grey.dtype.str[1:]]
+    image = data.load_folder(tmp_path, 12)[0]
+    np.testing.assert_allclose([image[:, 0].mean(), image[:, -1].mean()], grey.astype(float) / full, atol=0.003)
+
+
+def test_transparent_becomes_white(tmp_path):
+    clear = two_colours().convert("RGBA")
+    clear.putalpha(Image.fromarray(np.repeat(np.uint8([[0, 255]]), 20, axis=1).repeat(24, axis=0)))
+    clear.save(tmp_path / "a.png")
+    clear.save(tmp_path / "b.webp", lossless=True)
+    clear.convert("LA").save(tmp_path / "c.png")
+    palette = two_colours().quantize(8)
+    palette.save(tmp_path / "d.png", transparency=palette.getpixel((0, 0)))
+    palette.save(tmp_path / "e.gif", transparency=palette.getpixel((0, 0)))
+    for image in data.load_folder(tmp_path, 12):
+        left, right = colours_of(image)
+        np.testing.assert_allclose(left, 255, atol=2)
+        assert right.min() < 80
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_photographs_stand_as_the_camera_was_held(tmp_path, turn):
+    upright, exif = two_colours(24), Image.Exif()
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what undoes the turn that this tag asks for
+    exif[0x0112] = turn
+    stored = upright if turn == 1 else upright.transpose(Image.Transpose(back[turn]))
+    stored.save(tmp_path / "a.jpg", quality=100, exif=exif)
+    left, right = colours_of(data.load_folder(tmp_path, 12)[0])
+    assert left[0] > 150 > right[0] and right[2] > 150 > left[2]
+
+
+def test_folders_in_folders_and_files_that_are_no_pictures(tmp_path):
+    for name in ("b.png", "a/c.JPG", "a/deeper/d.webp", ".hidden/e.png", "._f.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        two_colours().save(tmp_path / name)
+    for name in ("readme.txt", ".DS_Store", "Thumbs.db", "a/labels.csv", "paper.pdf", "noname"):
+        (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / "folder.png").mkdir()
+    assert data.load_folder(str(tmp_path), 8).shape == (3, 8, 8, 3)
+
+
+def test_squares_are_cut_from_the_middle(tmp_path):
+    stripes = np.zeros((10, 30, 3), np.uint8)
+    stripes[:, 10:20] = 255
+    Image.fromarray(stripes).save(tmp_path / "wide.png")
+    Image.fromarray(stripes.swapaxes(0, 1)).save(tmp_path / "tall.png")
+    assert (data.load_folder(tmp_path, 10) == 1).all()
+
+
+def test_a_folder_without_pictures_says_so(tmp_path):
+    for wrong in (tmp_path / "nowhere", None, 3):
+        with pytest.raises(FileNotFoundError, match="there is no folder"):
+            data.load_folder(wrong, 8)
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
+    with pytest.raises(ValueError, match="there is no picture in"):
+        data.load_folder(tmp_path, 8)
+    for side in (0, -1, 1.5, None, "8"):
+        with pytest.raises(ValueError, match="side must be a positive whole number"):
+            data.load_folder(tmp_path, side)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "flipped", "heic", "float"])
+def test_a_picture_that_cannot_be_read_is_named(tmp_path, damage):
+    for name in ("fine.jpg", "worn.jpg", "worn.png"):
+        two_colours(400, 300).save(tmp_path / name)
+    worn = tmp_path / ("worn.png" if damage == "flipped" else "worn.jpg")
+    content = bytearray(worn.read_bytes())
+    if damage == "heic":
+        worn = worn.with_suffix(".HEIC")
+    if damage == "float":
+        worn = worn.with_suffix(".tif")
+        Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(worn)
+    else:
+        content[60:90] = bytes(30) if damage == "flipped" else content[60:90]
+        damaged = {"cut": content[: len(content) // 2], "text": b"no picture", "empty": b"", "heic": b"ftypheic"}
+        worn.write_bytes(damaged.get(damage, content))
+    with pytest.raises(ValueError, match=f"{worn.name} cannot be read"):
+        data.load_folder(tmp_path, 8)
+
+
+def test_examples_in_the_docstrings():
+    assert doctest.testmod(data).attempted > 5 and doctest.testmod(data).failed == 0

@@ -8,7 +8,8 @@ from keras import layers
 from scipy.special import softmax
 
 from gan_helpers import losses
-from gan_helpers.models.infogan import InfoGAN, random_affine
+from gan_helpers.models.augment import random_affine
+from gan_helpers.models.infogan import InfoGAN
 from tests.test_conditional import BAD_IMAGES, X, follows_its_selector
 from tests.test_training import adam, assert_goes_on_when_reloaded, assert_same_step, same
 
@@ -38,7 +39,7 @@ def make(trio=image_trio, categories=10, codes=2, ema=None, learnt=False, **comp
 
 
 def test_a_step_is_the_algorithm():
-    """By hand: D's step, then G and Q move against one L_I; the fog and the transform are left out."""
+    """By hand: D's step, then G and Q move against one L_I; instance noise and the transform are left out."""
     model, twin = make(category_weight=0.7, code_weight=0.3), make()
     x = tf.constant(X[:4])
     given = [twin.draw_z(4) for _ in range(2)]
@@ -89,7 +90,7 @@ def test_a_learnt_deviation_is_the_spread_of_what_cannot_be_known():
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            loss = model.surprise(tf.constant(images), tf.constant(code[:, None]))
+            loss = model.negative_log_likelihood(tf.constant(images), tf.constant(code[:, None]))
         optimizer.apply(tape.gradient(loss, dense.trainable_variables), dense.trainable_variables)
 
     for _ in range(300):
@@ -98,8 +99,8 @@ def test_a_learnt_deviation_is_the_spread_of_what_cannot_be_known():
     assert abs(np.median(deviation) - 0.2) < 0.03
 
 
-@pytest.mark.parametrize("option", [{"fog": 1.0}, {"transform": random_affine}])
-def test_fog_and_transform_reach_what_q_reads(option):
+@pytest.mark.parametrize("option", [{"instance_noise": 1.0}, {"transform": random_affine}])
+def test_instance_noise_and_transform_reach_what_q_reads(option):
     plain, changed = make(), make(**option)
     for model in (plain, changed):
         model.fit(X, steps=3, batch_size=20)
@@ -136,20 +137,20 @@ def test_agreement_is_the_information_between_two_views():
     np.testing.assert_allclose(model.agreement(*tf.zeros((2, 100, 28, 28, 1))), information, atol=1e-4)
 
 
-def test_unsteadiness_is_the_kl_after_the_worst_step():
+def test_virtual_adversarial_loss_is_the_kl_after_the_worst_step():
     """Where Q's logits are a known linear function of the image, the worst direction is known, too."""
-    model = make(transform=random_affine, steadiness_weight=1.0, radius=2.0)
+    model = make(transform=random_affine, vat_weight=1.0, radius=2.0)
     slope = np.zeros((784, 10), np.float32)
     slope[300, 0] = 1.0  # one pixel speaks for category 0, no other pixel says anything
     model.read = lambda x: (tf.reshape(x, (-1, 784)) @ slope, None, None)
     x = np.full((4, 28, 28, 1), 0.25, np.float32)
     p, up, down = (softmax(np.eye(10)[0] * value) for value in (0.25, 2.25, -1.75))
     possible = [(p * np.log(p / q)).sum() for q in (up, down)]  # the sign is that of the random start
-    found = float(model.unsteadiness(tf.constant(x)))
+    found = float(model.virtual_adversarial(tf.constant(x)))
     mixtures = [(k * possible[0] + (4 - k) * possible[1]) / 4 for k in range(5)]
     assert min(abs(found - mixture) for mixture in mixtures) < 1e-4
     model.radius = 0.0
-    assert abs(float(model.unsteadiness(tf.constant(x)))) < 1e-6
+    assert abs(float(model.virtual_adversarial(tf.constant(x)))) < 1e-6
 
 
 def test_random_affine_moves_each_image_a_little():
@@ -189,7 +190,7 @@ def test_learns_codes_that_can_be_read():
 
 
 def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
-    options = {"fog": 0.5, "code_weight": [0.2, 0.1], "transform": random_affine, "agreement_weight": 1.0}
+    options = {"instance_noise": 0.5, "code_weight": [0.2, 0.1], "transform": random_affine, "agreement_weight": 1.0}
     loaded = assert_goes_on_when_reloaded(make(ema=0.9, **options), tmp_path, X, batch_size=50)
     shared = {id(weight) for weight in loaded.discriminator.weights} & {
         id(weight) for weight in loaded.recogniser.weights
@@ -274,9 +275,9 @@ def test_networks_that_do_not_fit():
 
 def test_compile_says_what_is_missing():
     model, optimizer = make(), adam()
-    with pytest.raises(ValueError, match="an optimizer of its own"):
+    with pytest.raises(ValueError, match="separate optimizers"):
         model.compile(optimizer, adam(), optimizer)
     with pytest.raises(ValueError, match="need a transform"):
         model.compile(adam(), adam(), adam(), agreement_weight=1.0)
     with pytest.raises(ValueError, match="need a transform"):
-        model.compile(adam(), adam(), adam(), steadiness_weight=1.0)
+        model.compile(adam(), adam(), adam(), vat_weight=1.0)

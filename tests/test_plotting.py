@@ -24,23 +24,63 @@ def test_tile_puts_images_in_rows():
     assert (sheet[3:, 3:] == 255).all()  # no fourth image: paper white
 
 
-def test_tile_scales_clips_and_keeps_colour():
+def test_tile_scales_and_keeps_colour():
     colour = np.zeros((1, 2, 2, 3))
-    colour[..., 0] = 7.0
+    colour[..., 0] = 1.0
     sheet = plotting.tile(colour, gap=0, scale=3)
     assert sheet.shape == (6, 6, 3) and (sheet[..., 0] == 255).all() and (sheet[..., 1:] == 0).all()
     assert plotting.tile(np.zeros((2, 4, 5))).shape == (4, 11)
+    for mask in (np.eye(4)[None] > 0, np.eye(4, dtype=np.uint8)[None]):
+        assert np.array_equal(plotting.tile(mask), np.uint8(255 * np.eye(4)))
 
 
-@pytest.mark.parametrize("shape", [(0, 28, 28, 1), (28, 28), (2, 28, 28, 2), (2, 784)])
+@pytest.mark.parametrize("shape", [(0, 28, 28, 1), (28, 28), (2, 28, 28, 2), (2, 784), (2, 1, 28, 28), (2, 28, 28, 4)])
 def test_tile_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match="images must have shape"):
         plotting.tile(np.zeros(shape))
 
 
-def test_tile_refuses_nan():
-    with pytest.raises(ValueError, match="NaN"):
-        plotting.tile(np.full((1, 2, 2), np.nan))
+@pytest.mark.parametrize("shape", [(32, 32, 3), (2, 2, 3), (28, 28, 1), (64, 48, 4)])
+def test_one_image_is_no_row_of_strips(shape):
+    for draw in (plotting.tile, plotting.png, plotting.image_grid):
+        with pytest.raises(ValueError, match=r"one image of shape .* becomes a batch of one by x\[None\]"):
+            draw(np.zeros(shape))
+    if shape[2] < 4:
+        assert plotting.tile(np.zeros(shape)[None]).shape[:2] == shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.arange(16, dtype=np.uint8).reshape(1, 4, 4), "divide 0-255 images by 255"),
+        (np.arange(16).reshape(1, 4, 4, 1), "divide 0-255 images by 255"),
+        (np.linspace(0, 255, 16).reshape(1, 4, 4), r"must lie in \[0, 1\], not in \[0, 255\]"),
+        (np.linspace(-1, 1, 16).reshape(1, 4, 4), r"such as tanh makes, become \(x \+ 1\) / 2"),
+        (np.linspace(0, 1.01, 16).reshape(1, 4, 4), r"must lie in \[0, 1\]"),
+        (np.full((1, 2, 2), np.nan), "NaN"),
+        (np.full((1, 2, 2), np.inf), "infinity"),
+        (np.full((1, 2, 2), "black"), "images must be float"),
+    ],
+)
+def test_nothing_is_clipped_in_silence(images, words):
+    for draw in (plotting.tile, plotting.png, plotting.image_grid):
+        with pytest.raises(ValueError, match=words):
+            draw(images)
+    assert not plt.get_fignums()  # nor is there an empty figure
+
+
+def test_rounding_is_borne():
+    assert (plotting.tile(np.full((1, 2, 2), 1.0000001)) == 255).all()
+    assert (plotting.tile(np.full((1, 2, 2), np.float32(-1e-7))) == 0).all()
+
+
+@pytest.mark.parametrize("setting", ["columns", "scale", "gap"])
+@pytest.mark.parametrize("value", [-1, 1.5, "3", np.nan, True, [2], 0, None])
+def test_tile_refuses_other_settings(setting, value):
+    if setting == "gap" and not value:
+        return  # no gap
+    with pytest.raises(ValueError, match=f"{setting} must be a positive whole number"):
+        plotting.tile(np.zeros((3, 2, 2)), **{setting: value})
 
 
 def test_png_can_be_read_back():
@@ -111,10 +151,30 @@ def test_belief_map_asks_at_the_right_points():
     assert np.allclose(values, np.tile(np.linspace(0, 1, 5), (5, 1)))
 
 
+def test_belief_is_a_probability():
+    for draw in (
+        lambda values: plotting.belief_map(lambda points: values, extent=(0, 1, 0, 1), resolution=2),
+        lambda values: plotting.densities(np.arange(4), belief=values),
+    ):
+        with pytest.raises(ValueError, match="a logit becomes a belief by sigmoid"):
+            draw(np.array([0.1, -0.2, 3.0, 0.5]))
+        assert not plt.get_fignums()
+        draw(np.array([0.1, 0.2, 1.0, 0.5]))
+        plt.close("all")
+    plotting.densities(np.arange(2), belief=[np.nan, 0.5])  # 0 / 0, where there are no points
+
+
 def test_points_can_be_told_apart_without_colour():
     ax = plotting.points(np.zeros((3, 2)), np.ones((2, 2)))
     real, fake = (collection.get_paths()[0] for collection in ax.collections)
     assert not np.array_equal(real.vertices.shape, fake.vertices.shape)
+
+
+def test_points_that_would_not_be_seen():
+    for wrong in (np.full((3, 2), np.nan), np.zeros((3, 3)), np.zeros((0, 2))):
+        with pytest.raises(ValueError, match="points"):
+            plotting.points(np.zeros((3, 2)), wrong)
+    assert not plt.get_fignums()
 
 
 def test_block_diagram():
@@ -128,6 +188,29 @@ def test_style_is_legible_when_projected():
     with plt.rc_context():
         plotting.use_style()
         assert plt.rcParams["font.size"] >= 12 and plt.rcParams["figure.facecolor"] == "white"
+
+
+@pytest.mark.parametrize("style", ["dark_background", "ggplot", "grayscale", "Solarize_Light2", "fivethirtyeight"])
+def test_style_has_the_last_word(style):
+    """A figure drawn after another style looks as one drawn after none."""
+
+    def drawn():
+        plotting.use_style()
+        figure, ax = plt.subplots(figsize=(3, 2))
+        ax.plot([0, 1], label="a line")
+        ax.set(title="title", xlabel="x")
+        ax.legend()
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        return np.asarray(Image.open(buffer).convert("L"))
+
+    with plt.rc_context():
+        plt.rcdefaults()
+        alone = drawn()
+        plt.style.use(style)
+        assert np.array_equal(drawn(), alone)
+        assert alone.max() == 255 and np.median(alone) == 255 and alone.min() < 30  # dark on white
 
 
 def test_number_grids_show_numbers_and_windows():
@@ -148,3 +231,26 @@ def test_latent_plane_names_each_class_in_the_middle_of_its_points():
     assert ax.get_xlim() == ax.get_ylim() == pytest.approx((-2.1, 2.1))
     assert not plotting.latent_plane(codes, reach=3, title="codes").texts
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"codes": np.zeros((5, 3))}, r"codes must be points of shape \(n, 2\)"),
+        ({"codes": np.full((5, 2), np.nan)}, "codes contain NaN"),
+        ({"labels": [0, 1]}, "2 labels for 5 codes"),
+        ({"labels": [0, 1, 2, 3, 10]}, "labels must lie between 0 and 9"),
+        ({"labels": np.eye(5)}, "labels must be integers"),
+        ({"reach": 0}, "reach must be positive"),
+        ({"reach": -1}, "reach must be positive"),
+        ({"reach": "2"}, "reach must be a finite number"),
+    ],
+)
+def test_latent_plane_refuses_others(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        plotting.latent_plane(**{"codes": np.ones((5, 2)), **arguments})
+    assert not plt.get_fignums()
+
+
+def test_latent_plane_of_one_place():
+    assert plotting.latent_plane(np.zeros((5, 2))).get_xlim() == (-1, 1)

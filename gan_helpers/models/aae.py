@@ -4,23 +4,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_helpers import losses
+from gan_helpers import checks, data, losses
+from gan_helpers.models.augment import virtual_adversarial_loss
 from gan_helpers.models.training import (
     AdversarialModel,
     averaged_copy,
-    check_codes,
-    check_count,
     check_data,
-    check_labels,
     check_logits,
     check_network,
-    check_separate,
-    last_activation,
-    numpy_generator,
+    output_range,
+    rows,
 )
 
 
-def cross_entropy(x, x_again):
+def reconstruction_loss(x, x_again):
     """-E [x log x' + (1 - x) log(1 - x')], in nats, over all pixels of images in [0, 1]: the reconstruction loss."""
     return tf.reduce_mean(keras.losses.binary_crossentropy(x, x_again))
 
@@ -101,11 +98,55 @@ class AdversarialAutoencoder(AdversarialModel):
     """
 
     loss_names = ("reconstruction_loss", "d_loss", "g_loss")
-    games = losses
-    network_names = ("encoder", "decoder", "discriminator", "prior")  # a function is written to a file as they are
-    setting_names = ("classes", *AdversarialModel.setting_names)
-    object_names = ("ae_optimizer", "d_optimizer")
-    number_names = ("adversarial_weight", "r1", "r2", "d_steps")
+    # --- the algorithm
+
+    def train_step(self, data):
+        """One round: `d_steps` steps of the discriminator, then one of encoder and decoder.
+
+        `data` is images x: a batch for each of the discriminator's steps, one after the other.
+        """
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        found = self.both_phases(x)
+        self.end_step()
+        return found
+
+    def both_phases(self, x):
+        """The discriminator's steps, then that of encoder and decoder. Returns the losses."""
+        for batch in tf.split(x, self.d_steps):
+            z = self.draw_prior(self.draw_classes(rows(batch)))
+            d_loss = self.discriminator_step(self.discriminator, z, self.encoder(batch, training=True))
+        reconstruction, g_loss = self.autoencoder_step(self.discriminator, batch, z)
+        return {"reconstruction_loss": reconstruction, "d_loss": d_loss, "g_loss": g_loss}
+
+    def discriminator_step(self, d, z, z_fake):
+        """Tell samples `z` of the prior from codes `z_fake` of images a little better. `d` is D, of codes alone."""
+        with tf.GradientTape() as tape:
+            real, r1 = losses.logits_and_penalty(d, z, self.r1)
+            fake, r2 = losses.logits_and_penalty(d, z_fake, self.r2)
+            d_loss, _ = self.loss(real, fake)
+            total = d_loss + r1 + r2
+        self.minimise(total, tape, self.d_optimizer, self.discriminator)
+        return d_loss
+
+    def autoencoder_step(self, d, x, z):
+        """Copy the images through their codes, and let the codes pass for samples of the prior."""
+        with tf.GradientTape() as tape:
+            z_fake = self.encoder(x, training=True)
+            reconstruction = reconstruction_loss(x, self.decoder(z_fake, training=True))
+            _, g_loss = self.loss(d(z, training=True), d(z_fake, training=True))
+            total = reconstruction + self.adversarial_weight * g_loss
+        self.minimise(total, tape, self.ae_optimizer, self.encoder, self.decoder)
+        return reconstruction, g_loss
+
+    def draw_classes(self, n):
+        """Classes for samples of the prior, each as likely: int32 `(n,)`."""
+        return tf.random.stateless_uniform([n], self.draw_seed(), maxval=self.classes, dtype=tf.int32)
+
+    def draw_prior(self, k):
+        """Samples of the prior for a training step, `(n, d)`, of the classes k, int `(n,)`."""
+        return self.prior(tf.random.stateless_normal([rows(k), self.latent_dim], self.draw_seed()), k, self.classes)
+
+    # --- what it is made of
 
     def __init__(self, encoder, decoder, discriminator, prior=petals, classes=6, ema=None, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)
@@ -125,78 +166,28 @@ class AdversarialAutoencoder(AdversarialModel):
 
         Args:
             ae_optimizer, d_optimizer: two separate Keras optimizers, one for encoder and decoder together.
-            loss: a game of `gan_helpers.losses`. Real are the samples of the prior, generated are the codes.
-            adversarial_weight: weight of the encoder's part in that game beside the reconstruction loss,
+            loss: one of `gan_helpers.losses`. Real are the samples of the prior, generated are the codes.
+            adversarial_weight: weight of the encoder's adversarial loss beside the reconstruction loss,
                 which is the cross-entropy of a pixel, in nats, averaged over all pixels.
-            r1, r2: weights (gamma) of the penalties on D's slope at samples of the prior and at codes.
+            r1, r2: weights (gamma) of the penalties on D's gradient at samples of the prior and at codes.
             d_steps: steps of the discriminator for each step of the autoencoder. D is small, so they are cheap.
         """
-        check_separate(d_optimizer, ae_optimizer)
-        check_count("d_steps", d_steps)
-        super().compile(optimizer=ae_optimizer)
-        self.ae_optimizer, self.d_optimizer, self.adversarial_loss = ae_optimizer, d_optimizer, loss
-        self.adversarial_weight, self.r1, self.r2, self.d_steps = adversarial_weight, r1, r2, d_steps
-        ae_optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
-        d_optimizer.build(self.discriminator.trainable_variables)
-        self.batches_per_step = d_steps
-        self.set_optimizers([ae_optimizer, d_optimizer])
+        options = {"loss": loss, "adversarial_weight": adversarial_weight, "r1": r1, "r2": r2, "d_steps": d_steps}
+        super().compile(ae_optimizer, ae_optimizer=ae_optimizer, d_optimizer=d_optimizer, **options)
 
-    # --- the algorithm
-
-    def train_step(self, x):
-        """One round: `d_steps` steps of the discriminator, then one of encoder and decoder.
-
-        `x` holds a batch for each of the discriminator's steps, one after the other.
-        """
-        for batch in tf.split(x, self.d_steps):
-            z = self.draw_prior(self.draw_classes(len(batch)))
-            d_loss = self.discriminator_step(z, self.encoder(batch, training=True))
-        reconstruction, g_loss = self.autoencoder_step(batch, z)
-        self.update_average()
-        return {"reconstruction_loss": reconstruction, "d_loss": d_loss, "g_loss": g_loss}
-
-    def discriminator_step(self, z, z_fake, told=None):
-        """Tell samples `z` of the prior from codes `z_fake` of images a little better."""
-        judge = lambda codes, training=True: self.judge(codes, told)  # noqa: E731
-        with tf.GradientTape() as tape:
-            real, r1 = losses.logits_and_penalty(judge, z, self.r1)
-            fake, r2 = losses.logits_and_penalty(judge, z_fake, self.r2)
-            d_loss, _ = self.adversarial_loss(real, fake)
-            total = d_loss + r1 + r2
-        self.minimise(total, tape, self.d_optimizer, self.discriminator)
-        return d_loss
-
-    def autoencoder_step(self, x, z, told=None):
-        """Copy the images through their codes, and let the codes pass for samples of the prior."""
-        with tf.GradientTape() as tape:
-            z_fake = self.encoder(x, training=True)
-            reconstruction = cross_entropy(x, self.decoder(z_fake, training=True))
-            _, g_loss = self.adversarial_loss(self.judge(z, told), self.judge(z_fake, told))
-            total = reconstruction + self.adversarial_weight * g_loss
-        self.minimise(total, tape, self.ae_optimizer, self.encoder, self.decoder)
-        return reconstruction, g_loss
-
-    def judge(self, codes, told):
-        """D's logits for codes. It is told nothing about them here; `LabelAAE` tells it more."""
-        return self.discriminator(codes, training=True)
+    def players(self):
+        """Which optimizer moves which networks: dict from its name to a list."""
+        return {"ae_optimizer": [self.encoder, self.decoder], "d_optimizer": [self.discriminator]}
 
     def averages(self):
         """Pairs of networks, (average, present)."""
         return [(self.averaged_encoder, self.encoder), (self.averaged_decoder, self.decoder)]
 
-    def draw_classes(self, n):
-        """Classes for samples of the prior, each as likely: int32 `(n,)`."""
-        return tf.random.stateless_uniform([n], self.draw_seed(), maxval=self.classes, dtype=tf.int32)
-
-    def draw_prior(self, k):
-        """Samples of the prior for a training step, `(n, d)`, of the classes k, int `(n,)`."""
-        return self.prior(tf.random.stateless_normal([len(k), self.latent_dim], self.draw_seed()), k, self.classes)
-
     # --- use
 
     def encode(self, images):
         """The codes of images: float32 `(n, d)`. Images as in training, `(n, ...)` in [0, 1]."""
-        return self.averaged_encoder.predict(self.check_images(images), batch_size=500, verbose=0)
+        return data.in_batches(self.averaged_encoder, self.check_images(images))
 
     def decode(self, codes):
         """Images for codes `(n, d)`: float32 `(n, ...)` in [0, 1].
@@ -204,20 +195,20 @@ class AdversarialAutoencoder(AdversarialModel):
         Raises ValueError for codes of another shape, NaN, or codes far from where any were seen: farther
         than `reach` from the origin.
         """
-        codes = check_codes(codes, self.latent_dim)
+        codes = checks.codes(codes, self.latent_dim)
         farthest = np.linalg.norm(codes, axis=1).max(initial=0)
         if farthest > self.reach:
             raise ValueError(
                 f"codes must lie within {self.reach:.1f} of the origin, where the prior is, not {farthest:.1f} away: "
                 "the decoder has learnt nothing about codes out there."
             )
-        return self.averaged_decoder.predict(codes, batch_size=500, verbose=0)
+        return data.in_batches(self.averaged_decoder, codes)
 
     def reconstruct(self, images):
         """Images, sent through their codes: float32 `(n, ...)` in [0, 1]."""
-        return self.averaged_decoder.predict(self.encode(images), batch_size=500, verbose=0)
+        return data.in_batches(self.averaged_decoder, self.encode(images))
 
-    def sample_prior(self, n=None, classes=None, seed=None):
+    def sample_prior(self, n=None, *, classes=None, seed=None):
         """Samples of the prior: float32 `(n, d)`.
 
         Args:
@@ -225,17 +216,15 @@ class AdversarialAutoencoder(AdversarialModel):
             classes: int `(n,)`, from 0 to classes - 1, instead of n.
             seed: int; the same seed gives the same codes. None draws from NumPy's global generator.
         """
-        rng = numpy_generator(seed)
-        if classes is None:
-            check_count("n", n)
-            classes = rng.integers(0, self.classes, int(n))
-        classes = check_labels(classes, self.classes)
+        rng = checks.generator_of(seed)
+        classes = rng.integers(0, self.classes, checks.count("n", n)) if classes is None else classes
+        classes = checks.labels(classes, self.classes)
         noise = rng.standard_normal((len(classes), self.latent_dim)).astype(np.float32)
         return self.prior(tf.constant(noise), tf.constant(classes), self.classes).numpy()
 
-    def generate(self, n=None, classes=None, seed=None):
+    def generate(self, n=None, *, classes=None, seed=None):
         """New images: the decoder's, for samples of the prior. Arguments as in `sample_prior`."""
-        return self.averaged_decoder.predict(self.sample_prior(n, classes, seed), batch_size=500, verbose=0)
+        return data.in_batches(self.averaged_decoder, self.sample_prior(n, classes=classes, seed=seed))
 
     def call(self, codes, training=False):
         """Images for `codes`, as a tensor."""
@@ -253,10 +242,10 @@ class AdversarialAutoencoder(AdversarialModel):
                 f"the encoder makes codes of shape {encoder.output_shape}, the decoder takes {decoder.input_shape}: "
                 "both must be the same, (n, d)."
             )
-        if decoder.output_shape != encoder.input_shape or last_activation(decoder) != "sigmoid":
+        if decoder.output_shape != encoder.input_shape or output_range(decoder) != (0, 1):
             raise ValueError(
                 f"the decoder must end in a sigmoid and make images of shape {encoder.input_shape}, as the encoder "
-                f"takes them, not {decoder.output_shape} from a {last_activation(decoder)}."
+                f"takes them, not {decoder.output_shape} in {list(output_range(decoder))}."
             )
         if self.discriminator.inputs[0].shape != encoder.outputs[0].shape:
             raise ValueError(
@@ -280,7 +269,7 @@ class AdversarialAutoencoder(AdversarialModel):
 
     def check_images(self, images):
         """Return images as float32, or raise ValueError: finite, in [0, 1], of the encoder's shape."""
-        return check_data(images, self.encoder.input_shape[1:], "sigmoid")
+        return check_data(images, self.encoder.input_shape[1:], (0, 1))
 
     check_data = check_images
 
@@ -315,7 +304,7 @@ class LabelledImages:
         labelled = np.flatnonzero(labels != UNLABELLED)
         if not len(labelled):
             raise ValueError("no image has a label: then AdversarialAutoencoder is the model to train.")
-        check_labels(labels[labelled], self.classes)
+        checks.labels(labels[labelled], self.classes)
         return x, labels.astype(np.int32), np.resize(labelled, len(x))
 
 
@@ -333,21 +322,18 @@ class LabelAAE(LabelledImages, AdversarialAutoencoder):
 
     # --- the algorithm
 
-    def train_step(self, batch):
-        """One round as in `AdversarialAutoencoder`. `batch` is images and labels, `classes` for none."""
-        x_parts, told_parts = (tf.split(part, self.d_steps) for part in batch)
-        for x, told in zip(x_parts, told_parts, strict=True):
-            # To deceive a judge who was told "a 3", the code of an image must fit into the petal of the threes.
-            k = tf.where(told < self.classes, told, self.draw_classes(len(x)))
-            z = self.draw_prior(k)
-            d_loss = self.discriminator_step(z, self.encoder(x, training=True), told)
-        reconstruction, g_loss = self.autoencoder_step(x, z, told)
-        self.update_average()
+    def train_step(self, data):
+        """One round as in `AdversarialAutoencoder`. `data` is images and labels, `classes` for none."""
+        parts = [tf.split(part, self.d_steps) for part in keras.utils.unpack_x_y_sample_weight(data)[:2]]
+        for x, labels in zip(*parts, strict=True):
+            told = tf.one_hot(labels, self.classes + 1)
+            d = lambda codes, training, told=told: self.discriminator([codes, told], training=training)  # noqa: E731
+            # To deceive a D that was told "a 3", the code of an image must fit into the petal of the threes.
+            z = self.draw_prior(tf.where(labels < self.classes, labels, self.draw_classes(rows(x))))
+            d_loss = self.discriminator_step(d, z, self.encoder(x, training=True))
+        reconstruction, g_loss = self.autoencoder_step(d, x, z)
+        self.end_step()
         return {"reconstruction_loss": reconstruction, "d_loss": d_loss, "g_loss": g_loss}
-
-    def judge(self, codes, told):
-        """D's logits for codes, when it is told their classes, or "unlabelled"."""
-        return self.discriminator([codes, tf.one_hot(told, self.classes + 1)], training=True)
 
     def draw_batch(self, data, n):
         """Half of each step's rows from all images, whose labels are not told, and half from those with labels."""
@@ -382,46 +368,16 @@ class SemiSupervisedAAE(LabelledImages, AdversarialAutoencoder):
     """
 
     loss_names = (*AdversarialAutoencoder.loss_names, "label_loss")
-    object_names = (*AdversarialAutoencoder.object_names, "label_optimizer", "transform")
-    number_names = (*AdversarialAutoencoder.number_names, "steadiness_weight", "radius")
-
-    def __init__(self, encoder, decoder, discriminator, prior=category_and_style, classes=10, **options):
-        super().__init__(encoder, decoder, discriminator, prior=prior, classes=classes, **options)
-        probabilities = encoder(tf.zeros([1, *encoder.input_shape[1:]]))[:, :classes]
-        if tf.reduce_min(probabilities) < 0 or abs(tf.reduce_sum(probabilities) - 1) > 1e-3:
-            raise ValueError(
-                f"the first {classes} numbers of a code must be probabilities: let a softmax of the encoder make them."
-            )
-
-    def compile(
-        self, ae_optimizer, d_optimizer, label_optimizer, transform, steadiness_weight=1.0, radius=1.5, **options
-    ):
-        """Choose how the networks learn.
-
-        Args:
-            label_optimizer: a third Keras optimizer, for what the encoder learns from labels.
-            transform: function of images and a seed `(2,)` that returns the images slightly moved, each in
-                its own way, such as `random_affine` of `models.infogan`.
-            steadiness_weight: weight of what the encoder learns from images without labels: that a moved
-                image keeps its category, even after the worst further change, see `losses.unsteadiness`.
-            radius: length of that change, over all pixels of an image.
-            ae_optimizer, d_optimizer, options: as in `AdversarialAutoencoder.compile`.
-        """
-        if label_optimizer is ae_optimizer or label_optimizer is d_optimizer:
-            raise ValueError("the labels need an optimizer of their own, because each remembers its own slopes.")
-        super().compile(ae_optimizer, d_optimizer, **options)
-        self.label_optimizer, self.transform = label_optimizer, transform
-        self.steadiness_weight, self.radius = steadiness_weight, radius
-        label_optimizer.build(self.encoder.trainable_variables)
-        self.set_optimizers([ae_optimizer, d_optimizer, label_optimizer])
 
     # --- the algorithm
 
-    def train_step(self, batch):
-        """The phases of `AdversarialAutoencoder`, and one for labels. `batch`: images, labelled ones, their labels."""
-        x, x_labelled, labels = batch
-        found = super().train_step(x)
-        return {**found, "label_loss": self.label_step(x, x_labelled, labels)}
+    def train_step(self, data):
+        """The phases of `AdversarialAutoencoder`, and one for labels. `data`: images, labelled ones, their labels."""
+        x, x_labelled, labels = data
+        found = self.both_phases(x)
+        label_loss = self.label_step(x, x_labelled, labels)
+        self.end_step()
+        return {**found, "label_loss": label_loss}
 
     def label_step(self, x, x_labelled, labels):
         """Read the labels off moved images a little better, and the same category off `x` however it is moved."""
@@ -431,7 +387,7 @@ class SemiSupervisedAAE(LabelledImages, AdversarialAutoencoder):
             label_loss = -tf.reduce_mean(tf.gather(read(x_labelled), labels, batch_dims=1))
             noise = tf.random.stateless_normal(tf.shape(x), self.draw_seed())
             moved = self.transform(x, self.draw_seed())
-            total = label_loss + self.steadiness_weight * losses.unsteadiness(
+            total = label_loss + self.vat_weight * virtual_adversarial_loss(
                 read, moved, self.radius, noise, tf.exp(read(x))
             )
         self.minimise(total, tape, self.label_optimizer, self.encoder)
@@ -442,3 +398,32 @@ class SemiSupervisedAAE(LabelledImages, AdversarialAutoencoder):
         x, labels, labelled = data
         labelled = super().draw_batch(labelled, n)
         return super().draw_batch(x, n), tf.gather(x, labelled), tf.gather(labels, labelled)
+
+    # --- what it is made of
+
+    def __init__(self, encoder, decoder, discriminator, prior=category_and_style, classes=10, **options):
+        super().__init__(encoder, decoder, discriminator, prior=prior, classes=classes, **options)
+        probabilities = encoder(tf.zeros([1, *encoder.input_shape[1:]]))[:, :classes]
+        if tf.reduce_min(probabilities) < 0 or abs(tf.reduce_sum(probabilities) - 1) > 1e-3:
+            raise ValueError(
+                f"the first {classes} numbers of a code must be probabilities: let a softmax of the encoder make them."
+            )
+
+    def compile(self, ae_optimizer, d_optimizer, label_optimizer, transform, vat_weight=1.0, radius=1.5, **options):
+        """Choose how the networks learn.
+
+        Args:
+            label_optimizer: a third Keras optimizer, for what the encoder learns from labels.
+            transform: function of images and a seed `(2,)` that returns the images slightly moved, each in
+                its own way, such as `models.augment.random_affine`.
+            vat_weight: weight of what the encoder learns from images without labels: that a moved
+                image keeps its category, even after the worst further change (virtual adversarial training).
+            radius: length of that change, over all pixels of an image.
+            ae_optimizer, d_optimizer, options: as in `AdversarialAutoencoder.compile`.
+        """
+        self.keep(label_optimizer=label_optimizer, transform=transform, vat_weight=vat_weight, radius=radius)
+        super().compile(ae_optimizer, d_optimizer, **options)
+
+    def players(self):
+        """Which optimizer moves which networks: dict from its name to a list."""
+        return {**super().players(), "label_optimizer": [self.encoder]}

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gan_helpers import checks, data, losses
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.training import check_data, check_labels, last_activation
+from gan_helpers.models.training import rows
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -22,24 +23,19 @@ class ConditionalGAN(GAN):
         ValueError: the networks do not take two inputs, or do not fit together.
     """
 
-    def __init__(self, generator, discriminator, ema=None, seed=0, **kwargs):
-        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
-        self.classes = generator.inputs[1].shape[1]
-        self.latent_inputs = {"z": self.latent_dim, "labels": self.classes}  # for the sliders
-
     # --- the algorithm
 
-    def train_step(self, batch):
+    def train_step(self, data):
         """One round: `d_steps` steps of the discriminator, then one of the generator.
 
-        `batch` holds images and their labels, for each of the discriminator's steps in turn.
+        `data` is images and their labels, a batch for each of the discriminator's steps in turn.
         """
-        x_parts, label_parts = (tf.split(part, self.d_steps) for part in batch)
-        for x, labels in zip(x_parts, label_parts, strict=True):
+        parts = [tf.split(part, self.d_steps) for part in keras.utils.unpack_x_y_sample_weight(data)[:2]]
+        for x, labels in zip(*parts, strict=True):
             c = tf.one_hot(labels, self.classes)
-            d_loss = self.discriminator_step(x, c, self.draw_z(len(x)))
-        g_loss = self.generator_step(x, c, self.draw_z(len(x)))
-        self.update_average()
+            d_loss = self.discriminator_step(x, c, self.draw_z(rows(x)))
+        g_loss = self.generator_step(x, c, self.draw_z(rows(x)))
+        self.end_step()
         return {"d_loss": d_loss, "g_loss": g_loss}
 
     def discriminator_step(self, x, c, z):
@@ -47,9 +43,13 @@ class ConditionalGAN(GAN):
         x_fake = self.generator([z, c], training=True)
         knowing_c = lambda images, training: self.discriminator([images, c], training=training)  # noqa: E731
         with tf.GradientTape() as tape:
-            real, fake, penalty = self.judge(x, x_fake, knowing_c)
-            d_loss, _ = self.adversarial_loss(real, fake)
-            total = d_loss + penalty
+            real, r1 = losses.logits_and_penalty(knowing_c, x, self.r1)
+            fake, r2 = losses.logits_and_penalty(knowing_c, x_fake, self.r2)
+            d_loss, _ = self.loss(real, fake)
+            total = d_loss + r1 + r2
+            if self.gradient_penalty:
+                share = tf.random.stateless_uniform([rows(x)], self.draw_seed())
+                total += self.gradient_penalty * losses.gradient_penalty(knowing_c, x, x_fake, share)
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
 
@@ -58,9 +58,16 @@ class ConditionalGAN(GAN):
         with tf.GradientTape() as tape:
             real = self.discriminator([x, c], training=True)
             fake = self.discriminator([self.generator([z, c], training=True), c], training=True)
-            _, g_loss = self.adversarial_loss(real, fake)
+            _, g_loss = self.loss(real, fake)
         self.minimise(g_loss, tape, self.g_optimizer, self.generator)
         return g_loss
+
+    # --- what it is made of
+
+    def __init__(self, generator, discriminator, ema=None, seed=0, **kwargs):
+        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
+        self.classes = generator.inputs[1].shape[1]
+        self.latent_inputs = {"z": self.latent_dim, "labels": self.classes}  # for the sliders
 
     # --- use
 
@@ -71,7 +78,7 @@ class ConditionalGAN(GAN):
         """
         return super().fit((x, labels), steps, **options)
 
-    def generate(self, labels, seed=None, z=None):
+    def generate(self, labels, *, seed=None, z=None):
         """New samples of the classes that are asked for.
 
         Args:
@@ -82,12 +89,12 @@ class ConditionalGAN(GAN):
         Returns:
             float32 array `(n, ...)` in the range of the generator's last activation.
         """
-        labels = check_labels(labels, self.classes)
+        labels = checks.labels(labels, self.classes)
         z = self.check_z(self.random_z(len(labels), seed) if z is None else z)
         if len(z) != len(labels):
             raise ValueError(f"there must be one code z for each label, not {len(z)} codes for {len(labels)} labels.")
         c = np.eye(self.classes, dtype=np.float32)[labels]
-        return self.averaged_generator.predict([z, c], batch_size=500, verbose=0)
+        return data.in_batches(lambda *pair: self.averaged_generator(list(pair)), z, c)
 
     def call(self, z, labels, training=False):
         """Samples for codes `z` and labels, as a tensor."""
@@ -115,9 +122,7 @@ class ConditionalGAN(GAN):
 
     def check_data(self, data):
         """Return images and labels, or raise ValueError: they must fit the networks, and one another."""
-        x, labels = data
-        x = check_data(x, self.generator.output_shape[1:], last_activation(self.generator))
-        labels = check_labels(labels, self.classes)
+        x, labels = super().check_data(data[0]), checks.labels(data[1], self.classes)
         if len(x) != len(labels):
             raise ValueError(f"there must be one label for each image, not {len(labels)} labels for {len(x)} images.")
         return x, labels

@@ -3,14 +3,15 @@
 import keras
 import tensorflow as tf
 
-from gan_helpers import losses
+from gan_helpers import checks, data, losses
 from gan_helpers.models.training import (
     AdversarialModel,
     averaged_copy,
     check_data,
+    check_logits,
     check_network,
-    check_separate,
-    last_activation,
+    output_range,
+    rows,
 )
 
 mean = tf.reduce_mean
@@ -23,7 +24,7 @@ class CycleGAN(AdversarialModel):
     Args:
         to_y: G, a `keras.Model` from images of X to images of Y, both `(n, h, w, channels)`.
         to_x: F, the way back.
-        judge_x, judge_y: discriminators, `keras.Model` from images to logits: `(n, 1)`, or a map of
+        discriminator_x, discriminator_y: discriminators, `keras.Model` from images to logits: `(n, 1)`, or a map of
             logits `(n, h', w', 1)`, one for each patch of the image.
         ema: decay of the moving averages of the generators' weights, such as 0.999; None for none.
         pool: how many generated images each discriminator is shown again later, chosen at random, so
@@ -35,67 +36,25 @@ class CycleGAN(AdversarialModel):
     """
 
     loss_names = ("d_loss", "g_loss", "cycle_loss", "identity_loss")
-    games = losses
-    network_names = ("to_y", "to_x", "judge_x", "judge_y")
-    setting_names = ("pool", *AdversarialModel.setting_names)
-    object_names = ("d_optimizer", "g_optimizer")
-    number_names = ("cycle_weight", "identity_weight", "r1")
-
-    def __init__(self, to_y, to_x, judge_x, judge_y, ema=None, pool=50, seed=0, **kwargs):
-        super().__init__(seed=seed, **kwargs)
-        self.to_y, self.to_x, self.judge_x, self.judge_y = to_y, to_x, judge_x, judge_y
-        self.ema, self.pool = ema, pool
-        self.networks = [to_y, to_x, judge_x, judge_y]
-        self.check_networks()
-        self.averaged_to_y, self.averaged_to_x = averaged_copy(to_y, ema), averaged_copy(to_x, ema)
-        if pool:
-            self.pool_x, self.pool_y = (
-                self.add_weight(name=name, shape=(pool, *judge.input_shape[1:]), initializer="zeros", trainable=False)
-                for name, judge in (("pool_x", judge_x), ("pool_y", judge_y))
-            )
-        self.built = True
-
-    def compile(
-        self, d_optimizer, g_optimizer, loss=losses.least_squares, cycle_weight=10.0, identity_weight=0.0, r1=0.0
-    ):
-        """Choose how the networks learn.
-
-        Args:
-            d_optimizer, g_optimizer: two separate Keras optimizers, one for both discriminators and
-                one for both generators.
-            loss: a game of `gan_helpers.losses`; the paper plays `least_squares`.
-            cycle_weight: lambda, weight of the mean absolute error after X -> Y -> X and Y -> X -> Y.
-            identity_weight: weight of the mean absolute change of what is in the target domain already.
-                The paper uses half of lambda where colours should be kept.
-            r1: weight (gamma) of the penalty on the discriminators' slopes at real images.
-        """
-        check_separate(d_optimizer, g_optimizer)
-        if identity_weight and self.to_y.input_shape != self.to_x.input_shape:
-            raise ValueError("identity_weight needs two domains of the same shape: set it to 0.")
-        super().compile(optimizer=g_optimizer)
-        self.d_optimizer, self.g_optimizer, self.adversarial_loss = d_optimizer, g_optimizer, loss
-        self.cycle_weight, self.identity_weight, self.r1 = cycle_weight, identity_weight, r1
-        d_optimizer.build(self.judge_x.trainable_variables + self.judge_y.trainable_variables)
-        g_optimizer.build(self.to_y.trainable_variables + self.to_x.trainable_variables)
-        self.set_optimizers([d_optimizer, g_optimizer])
 
     # --- the algorithm
 
-    def train_step(self, batch):
-        """One step of both generators, then one of both discriminators. `batch` is (x, y), no pairs."""
-        x, y = batch
+    def train_step(self, data):
+        """One step of both generators, then one of both discriminators. `data` is (x, y), no pairs."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         g_loss, cycle, identity, x_fake, y_fake = self.generators_step(x, y)
         if self.pool:
             x_fake, y_fake = self.from_pool(self.pool_x, x_fake), self.from_pool(self.pool_y, y_fake)
+            self.pooled.assign_add(tf.cast(rows(x), "int64"))
         d_loss = self.discriminators_step(x, y, x_fake, y_fake)
-        self.update_average()
+        self.end_step()
         return {"d_loss": d_loss, "g_loss": g_loss, "cycle_loss": cycle, "identity_loss": identity}
 
     def generators_step(self, x, y):
         """Fool both discriminators, and come back to where you started."""
         with tf.GradientTape() as tape:
             y_fake, x_fake = self.to_y(x, training=True), self.to_x(y, training=True)
-            _, g_loss, _ = self.game(x, y, x_fake, y_fake)
+            _, g_loss, _ = self.both_losses(x, y, x_fake, y_fake)
             x_again, y_again = self.to_x(y_fake, training=True), self.to_y(x_fake, training=True)
             cycle = mean(tf.abs(x_again - x)) + mean(tf.abs(y_again - y))
             identity = 0.0
@@ -108,24 +67,23 @@ class CycleGAN(AdversarialModel):
     def discriminators_step(self, x, y, x_fake, y_fake):
         """Tell real images of each domain from translated ones a little better."""
         with tf.GradientTape() as tape:
-            d_loss, _, penalty = self.game(x, y, x_fake, y_fake, self.r1)
+            d_loss, _, penalty = self.both_losses(x, y, x_fake, y_fake, self.r1)
             total = d_loss + penalty
-        self.minimise(total, tape, self.d_optimizer, self.judge_x, self.judge_y)
+        self.minimise(total, tape, self.d_optimizer, self.discriminator_x, self.discriminator_y)
         return d_loss
 
-    def game(self, x, y, x_fake, y_fake, r1=0.0):
+    def both_losses(self, x, y, x_fake, y_fake, r1=0.0):
         """Losses of the discriminators, of the generators, and the discriminators' penalty: sums over both domains."""
         parts = []
-        for judge, real, fake in ((self.judge_x, x, x_fake), (self.judge_y, y, y_fake)):
-            logits, penalty = losses.logits_and_penalty(judge, real, r1)
-            parts.append((*self.adversarial_loss(logits, judge(fake, training=True)), penalty))
+        for discriminator, real, fake in ((self.discriminator_x, x, x_fake), (self.discriminator_y, y, y_fake)):
+            logits, penalty = losses.logits_and_penalty(discriminator, real, r1)
+            parts.append((*self.loss(logits, discriminator(fake, training=True)), penalty))
         return [sum(part) for part in zip(*parts, strict=True)]
 
     def from_pool(self, pool, fresh):
         """Put `fresh` images into the pool; give back half of them, and for the rest what they replaced."""
-        n = len(fresh)
+        n, filled = rows(fresh), tf.cast(self.pooled.value, tf.int32)  # how many of its places hold an image
         order = tf.argsort(tf.random.stateless_uniform([self.pool], self.draw_seed()))[:n]  # no place twice
-        filled = tf.cast(self.step.value, tf.int32) * n
         places = tf.where(filled < self.pool, (filled + tf.range(n)) % self.pool, order)
         old = tf.gather(pool, places)
         show_old = (tf.random.stateless_uniform([n, 1, 1, 1], self.draw_seed()) < 0.5) & (filled >= self.pool)
@@ -134,13 +92,52 @@ class CycleGAN(AdversarialModel):
         pool.assign(tf.tensor_scatter_nd_update(pool.value, places[:, None], tf.where(keep, fresh, old)))
         return tf.where(show_old, old, fresh)
 
-    def averages(self):
-        """Pairs of networks, (average, present)."""
-        return [(self.averaged_to_y, self.to_y), (self.averaged_to_x, self.to_x)]
-
     def draw_batch(self, data, n):
         """Images of both domains, each drawn by itself: they are no pairs, nor equally many."""
         return tuple(super(CycleGAN, self).draw_batch(part, n) for part in data)
+
+    # --- what it is made of
+
+    def __init__(self, to_y, to_x, discriminator_x, discriminator_y, ema=None, pool=50, seed=0, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        self.to_y, self.to_x, self.discriminator_x, self.discriminator_y = to_y, to_x, discriminator_x, discriminator_y
+        self.ema, self.pool = ema, checks.count("pool", pool) if pool else 0
+        self.networks = [to_y, to_x, discriminator_x, discriminator_y]
+        self.check_networks()
+        self.averaged_to_y, self.averaged_to_x = averaged_copy(to_y, ema), averaged_copy(to_x, ema)
+        if pool:
+            new = {"initializer": "zeros", "trainable": False}
+            self.pool_x = self.add_weight(name="pool_x", shape=(pool, *discriminator_x.input_shape[1:]), **new)
+            self.pool_y = self.add_weight(name="pool_y", shape=(pool, *discriminator_y.input_shape[1:]), **new)
+            self.pooled = self.add_weight(name="pooled", shape=(), dtype="int64", **new)  # images put in so far
+        self.built = True
+
+    def compile(
+        self, d_optimizer, g_optimizer, loss=losses.least_squares, cycle_weight=10.0, identity_weight=0.0, r1=0.0
+    ):
+        """Choose how the networks learn.
+
+        Args:
+            d_optimizer, g_optimizer: two separate Keras optimizers, one for both discriminators and
+                one for both generators.
+            loss: one of `gan_helpers.losses`; the paper uses `least_squares`.
+            cycle_weight: lambda, weight of the mean absolute error after X -> Y -> X and Y -> X -> Y.
+            identity_weight: weight of the mean absolute change of what is in the target domain already.
+                The paper uses half of lambda where colours should be kept.
+            r1: weight (gamma) of the penalty on the discriminators' gradients at real images.
+        """
+        if identity_weight and self.to_y.input_shape != self.to_x.input_shape:
+            raise ValueError("identity_weight needs two domains of the same shape: set it to 0.")
+        options = {"loss": loss, "cycle_weight": cycle_weight, "identity_weight": identity_weight, "r1": r1}
+        super().compile(g_optimizer, d_optimizer=d_optimizer, g_optimizer=g_optimizer, **options)
+
+    def players(self):
+        """Which optimizer moves which networks: dict from its name to a list."""
+        return {"d_optimizer": [self.discriminator_x, self.discriminator_y], "g_optimizer": [self.to_y, self.to_x]}
+
+    def averages(self):
+        """Pairs of networks, (average, present)."""
+        return [(self.averaged_to_y, self.to_y), (self.averaged_to_x, self.to_x)]
 
     # --- use
 
@@ -153,7 +150,7 @@ class CycleGAN(AdversarialModel):
             x, y: float arrays `(n, h, w, channels)` and `(m, h, w, channels)` in the range of the
                 generators' last activation (a sigmoid: [0, 1]; tanh: [-1, 1]).
         """
-        if self.pool and batch_size > self.pool:
+        if self.pool and checks.count("batch_size", batch_size) > self.pool:
             raise ValueError(f"batch_size {batch_size} is larger than the pool of {self.pool} images.")
         return super().fit((x, y), steps, batch_size=batch_size, **options)
 
@@ -162,8 +159,7 @@ class CycleGAN(AdversarialModel):
         if to not in ("X", "Y"):
             raise ValueError(f'to must be "X" or "Y", not {to!r}.')
         network = self.averaged_to_y if to == "Y" else self.averaged_to_x
-        images = check_data(images, network.input_shape[1:], self.activation)
-        return network.predict(images, batch_size=200, verbose=0)
+        return data.in_batches(network, check_data(images, network.input_shape[1:], self.range), size=200)
 
     def call(self, images, training=False):
         """Images of X, translated to Y, as a tensor."""
@@ -173,12 +169,12 @@ class CycleGAN(AdversarialModel):
 
     def check_networks(self):
         """Raise ValueError unless the four networks fit together."""
-        for role, network in zip(("to_y", "to_x", "judge_x", "judge_y"), self.networks, strict=True):
+        for role, network in zip(("to_y", "to_x", "discriminator_x", "discriminator_y"), self.networks, strict=True):
             check_network(network, f"network {role}")
-        self.activation = last_activation(self.to_y)
-        for name, network, back, judge in (
-            ("to_y", self.to_y, self.to_x, self.judge_y),
-            ("to_x", self.to_x, self.to_y, self.judge_x),
+        self.range = output_range(self.to_y)
+        for name, network, back, discriminator in (
+            ("to_y", self.to_y, self.to_x, self.discriminator_y),
+            ("to_x", self.to_x, self.to_y, self.discriminator_x),
         ):
             came, made, wanted = network.input_shape[1:], network.output_shape[1:], back.input_shape[1:]
             if made != wanted:
@@ -186,11 +182,11 @@ class CycleGAN(AdversarialModel):
                     f"{name} turns images of shape {came} into {made}, but {wanted} is wanted: a network that halves "
                     "the sides k times and doubles them again needs sides that can be divided by 2^k."
                 )
-            if judge.input_shape[1:] != made:
-                raise ValueError(f"{name} makes images of shape {made}, but their judge takes {judge.input_shape[1:]}.")
-            if last_activation(judge) in ("sigmoid", "softmax", "tanh"):
-                raise ValueError(f"the judge of {name} must end in logits: leave its last activation out.")
-        if last_activation(self.to_x) != self.activation:
+            if discriminator.input_shape[1:] != made:
+                takes = discriminator.input_shape[1:]
+                raise ValueError(f"{name} makes images of shape {made}, but their discriminator takes {takes}.")
+            check_logits(discriminator, outputs=None)
+        if output_range(self.to_x) != self.range:
             raise ValueError("both generators must end in the same activation, or the domains would differ in range.")
 
     def check_data(self, data):
@@ -198,7 +194,7 @@ class CycleGAN(AdversarialModel):
         checked = []
         for name, images, network in (("X", data[0], self.to_y), ("Y", data[1], self.to_x)):
             try:
-                checked.append(check_data(images, network.input_shape[1:], self.activation))
+                checked.append(check_data(images, network.input_shape[1:], self.range))
             except ValueError as error:
                 raise ValueError(f"domain {name}: {error}") from None
             if len(images) < 2:

@@ -4,42 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_helpers import losses
+from gan_helpers import checks, data
+from gan_helpers.models.augment import virtual_adversarial_loss
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.training import check_network, numpy_generator
-
-
-@keras.saving.register_keras_serializable(package="gan_helpers")
-def random_affine(x, seed, stretch=0.15, slant=0.6, tilt=0.2, shift=2.0):
-    """Images, each stretched, sheared, turned and shifted by a little, in its own random way.
-
-    Every affine map is a change along the rows followed by one along the columns. In each, a new
-    pixel comes from between two old ones and mixes them (linear interpolation).
-
-    Args:
-        x: tensor `(n, side, side, 1)`; what comes in from outside is 0.
-        seed: int tensor `(2,)`; the same seed gives the same changes.
-        stretch: the largest change of scale, along each axis.
-        slant, tilt: the largest slopes by which upright lines lean, and level ones rise.
-        shift: the largest shift along each axis, in pixels.
-
-    Returns:
-        tensor of the shape of `x`.
-    """
-    n, side = x.shape[0], x.shape[1]
-    amounts = tf.random.stateless_uniform([2, 3, n, 1, 1], seed, -1.0, 1.0)
-    middle = (side - 1) / 2
-    place = tf.range(side, dtype=tf.float32) - middle
-    image = x[..., 0]
-    for slope, a in zip((slant, tilt), tf.unstack(amounts), strict=True):
-        source = middle + (1 + stretch * a[0]) * place + slope * a[1] * place[:, None] + shift * a[2]
-        source = tf.clip_by_value(source, -1.0, side)  # `(n, line, pixel)`; what lies further out is 0, too
-        left = tf.floor(source)
-        framed = tf.pad(image, [[0, 0], [0, 0], [1, 2]])  # pixel i stands at i + 1
-        one, next_one = (tf.gather(framed, tf.cast(left, tf.int32) + k, batch_dims=2) for k in (1, 2))
-        image = one + (source - left) * (next_one - one)
-        image = tf.transpose(image, [0, 2, 1])  # columns become lines for the second round
-    return image[..., None]
+from gan_helpers.models.training import check_network, deserialised, on_gpu, rows, serialised
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -63,80 +31,22 @@ class InfoGAN(GAN):
     """
 
     loss_names = ("d_loss", "g_loss", "q_loss")
-    setting_names = ("categories", "codes", *GAN.setting_names)
-    object_names = (*GAN.object_names, "q_optimizer", "transform")
-    number_names = (*GAN.number_names, "category_weight", "code_weight", "fog")
-    number_names += ("agreement_weight", "steadiness_weight", "radius")
-
-    def __init__(self, generator, discriminator, recogniser, categories=0, codes=2, ema=None, seed=0, **kwargs):
-        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
-        check_network(recogniser, "recogniser")
-        self.recogniser, self.categories, self.codes = recogniser, categories, codes
-        self.networks = [generator, discriminator, recogniser]
-        self.latent_dim -= categories + codes
-        self.check_recogniser()
-        sizes = {"z": self.latent_dim, "codes": codes, "category": categories}
-        self.latent_inputs = {name: size for name, size in sizes.items() if size}  # for the sliders
-
-    def compile(
-        self,
-        d_optimizer,
-        g_optimizer,
-        q_optimizer,
-        category_weight=1.0,
-        code_weight=0.1,
-        fog=0.0,
-        transform=None,
-        agreement_weight=0.0,
-        steadiness_weight=0.0,
-        radius=1.5,
-        **options,
-    ):
-        """Choose how the three networks learn.
-
-        Args:
-            d_optimizer, g_optimizer, q_optimizer: three separate Keras optimizers.
-            category_weight, code_weight: lambda, the weights of the two parts of L_I, in g_loss per nat.
-                A list of code_weights, one for each code, orders the codes: equal codes may come out as
-                any mixture of one another. A `tf.Variable` can be changed between two calls of `fit`.
-            fog: standard deviation of the noise on each pixel through which Q reads the continuous codes.
-                What can be read through fog is what changes an image a lot.
-            transform: function of images and a seed `(2,)` that returns the images slightly moved, each
-                in its own way, such as `random_affine`. Q learns to read the category of samples so moved.
-            agreement_weight, steadiness_weight: weights of what Q learns from real images, so moved, see
-                `agreement` and `unsteadiness`; 0 for nothing, as in the paper. They cost one more batch
-                of data for each step.
-            radius: length of the change of an image, over all its pixels, under which Q is to stay steady.
-            options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
-        """
-        if q_optimizer is d_optimizer or q_optimizer is g_optimizer:
-            raise ValueError("the recogniser needs an optimizer of its own, because each remembers its own slopes.")
-        if (agreement_weight or steadiness_weight) and not (transform and self.categories):
-            raise ValueError(
-                "agreement_weight and steadiness_weight need a transform of the images and a category to agree on."
-            )
-        super().compile(d_optimizer, g_optimizer, **options)
-        self.q_optimizer, self.transform = q_optimizer, transform
-        self.category_weight, self.code_weight, self.fog = category_weight, code_weight, fog
-        self.agreement_weight, self.steadiness_weight, self.radius = agreement_weight, steadiness_weight, radius
-        q_optimizer.build(self.recogniser.trainable_variables)
-        self.batches_per_step = self.d_steps + bool(agreement_weight or steadiness_weight)
-        self.set_optimizers([d_optimizer, g_optimizer, q_optimizer])
 
     # --- the algorithm
 
-    def train_step(self, x):
+    def train_step(self, data):
         """One round: `d_steps` steps of the discriminator, then one of the generator and one of the recogniser.
 
-        `x` holds a batch for each of the discriminator's steps, and one more for `agreement`.
+        `data` is real samples x: a batch for each of the discriminator's steps, and one more for `agreement`.
         """
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         batches = tf.split(x, self.batches_per_step)
         for batch in batches[: self.d_steps]:
-            d_loss = self.discriminator_step(batch, self.draw_z(len(batch)))
-        z = self.draw_z(len(batch))
+            d_loss = self.discriminator_step(batch, self.draw_z(rows(batch)))
+        z = self.draw_z(rows(batch))
         g_loss, x_fake = self.generator_step(batch, z)
         q_loss = self.recogniser_step(x, x_fake, z[:, self.latent_dim :])
-        self.update_average()
+        self.end_step()
         return {"d_loss": d_loss, "g_loss": g_loss, "q_loss": q_loss}
 
     def generator_step(self, x, z):
@@ -145,8 +55,8 @@ class InfoGAN(GAN):
             x_fake = self.generator(z, training=True)
             real = self.discriminator(x, training=True)
             fake = self.discriminator(x_fake, training=True)
-            _, g_loss = self.adversarial_loss(real, fake)
-            total = g_loss + self.surprise(x_fake, z[:, self.latent_dim :])
+            _, g_loss = self.loss(real, fake)
+            total = g_loss + self.negative_log_likelihood(x_fake, z[:, self.latent_dim :])
         self.minimise(total, tape, self.g_optimizer, self.generator)
         return g_loss, x_fake
 
@@ -154,16 +64,16 @@ class InfoGAN(GAN):
         """Read the codes of the samples a little better, the category even if the image has been moved."""
         x_moved = self.transform(x_fake, self.draw_seed()) if self.transform else x_fake
         with tf.GradientTape() as tape:
-            q_loss = self.surprise(x_fake, c, x_moved)
+            q_loss = self.negative_log_likelihood(x_fake, c, x_moved)
             total = q_loss
-            if self.agreement_weight or self.steadiness_weight:
+            if self.agreement_weight or self.vat_weight:
                 one, other = (self.transform(x, self.draw_seed()) for _ in range(2))
                 total -= self.agreement_weight * self.agreement(one, other)
-                total += self.steadiness_weight * self.unsteadiness(one)
+                total += self.vat_weight * self.virtual_adversarial(one)
         self.minimise(total, tape, self.q_optimizer, self.recogniser)
         return q_loss
 
-    def surprise(self, x, c, x_moved=None):
+    def negative_log_likelihood(self, x, c, x_moved=None):
         """-E log Q(c | x), weighted. H(c), which is fixed, minus this is the lower bound L_I of the information."""
         total = 0.0
         if self.categories:
@@ -171,8 +81,8 @@ class InfoGAN(GAN):
             per_image = tf.nn.softmax_cross_entropy_with_logits(c[:, : self.categories], logits)
             total += self.category_weight * tf.reduce_mean(per_image)
         if self.codes:
-            fog = self.fog * tf.random.stateless_normal(tf.shape(x), self.draw_seed())
-            _, mean, log_deviation = self.read(x + fog)
+            noise = self.instance_noise * tf.random.stateless_normal(tf.shape(x), self.draw_seed())
+            _, mean, log_deviation = self.read(x + noise)
             squares = ((c[:, self.categories :] - mean) / tf.exp(log_deviation)) ** 2
             per_code = 0.5 * squares + log_deviation + 0.5 * np.log(2 * np.pi)
             total += tf.reduce_mean(tf.reduce_sum(self.code_weight * per_code, axis=1))
@@ -185,15 +95,17 @@ class InfoGAN(GAN):
         equally frequent, as they are among the samples. (X. Ji et al., arXiv:1807.06653.)
         """
         p, q = (tf.nn.softmax(self.read(view)[0]) for view in (one, other))
-        joint = tf.matmul(p, q, transpose_a=True) / len(one)  # probability of each pair of categories
+        joint = tf.matmul(p, q, transpose_a=True) / tf.cast(
+            tf.shape(one)[0], p.dtype
+        )  # probability of each pair of categories
         joint = (joint + tf.transpose(joint)) / 2 + 1e-8
         share = tf.reduce_sum(joint, axis=0)
         return tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
 
-    def unsteadiness(self, x):
+    def virtual_adversarial(self, x):
         """KL, in nats, by which Q's category of an image changes under the worst change of length `radius`."""
         noise = tf.random.stateless_normal(tf.shape(x), self.draw_seed())
-        return losses.unsteadiness(lambda x: self.read(x)[0], x, self.radius, noise)
+        return virtual_adversarial_loss(lambda x: self.read(x)[0], x, self.radius, noise)
 
     def read(self, x):
         """What Q says of `x`: logits of the categories, means and logarithms of the deviations of the codes."""
@@ -212,9 +124,74 @@ class InfoGAN(GAN):
             parts.append(tf.random.stateless_uniform([n, self.codes], self.draw_seed(), -1.0, 1.0))
         return tf.concat(parts, axis=1)
 
+    # --- what it is made of
+
+    def __init__(self, generator, discriminator, recogniser, categories=0, codes=2, ema=None, seed=0, **kwargs):
+        super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
+        check_network(recogniser, "recogniser")
+        self.recogniser, self.categories, self.codes = recogniser, categories, codes
+        self.networks = [generator, discriminator, recogniser]
+        self.latent_dim -= categories + codes
+        self.check_recogniser()
+        sizes = {"z": self.latent_dim, "codes": codes, "category": categories}
+        self.latent_inputs = {name: size for name, size in sizes.items() if size}  # for the sliders
+
+    def compile(
+        self,
+        d_optimizer,
+        g_optimizer,
+        q_optimizer,
+        category_weight=1.0,
+        code_weight=0.1,
+        instance_noise=0.0,
+        transform=None,
+        agreement_weight=0.0,
+        vat_weight=0.0,
+        radius=1.5,
+        **options,
+    ):
+        """Choose how the three networks learn.
+
+        Args:
+            d_optimizer, g_optimizer, q_optimizer: three separate Keras optimizers.
+            category_weight, code_weight: lambda, the weights of the two parts of L_I, in g_loss per nat.
+                A list of code_weights, one for each code, orders the codes: equal codes may come out as
+                any mixture of one another. A `tf.Variable` can be changed between two calls of `fit`.
+            instance_noise: standard deviation of the noise on each pixel through which Q reads the continuous
+                codes. What can be read through it is what changes an image a lot.
+            transform: function of images and a seed `(2,)` that returns the images slightly moved, each
+                in its own way, such as `random_affine`. Q learns to read the category of samples so moved.
+            agreement_weight, vat_weight: weights of what Q learns from real images, so moved, see
+                `agreement` and `virtual_adversarial`; 0 for nothing, as in the paper. They cost one more batch
+                of data for each step.
+            radius: length of the change of an image, over all its pixels, under which Q is to stay steady.
+            options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
+        """
+        if (agreement_weight or vat_weight) and not (transform and self.categories):
+            raise ValueError(
+                "agreement_weight and vat_weight need a transform of the images and a category to agree on."
+            )
+        weights = {"category_weight": category_weight, "code_weight": code_weight}
+        real = {"agreement_weight": agreement_weight, "vat_weight": vat_weight, "radius": radius}
+        self.keep(q_optimizer=q_optimizer, instance_noise=instance_noise, transform=transform, **weights, **real)
+        super().compile(d_optimizer, g_optimizer, **options)
+
+    def players(self):
+        """Which optimizer moves which networks: dict from its name to a list."""
+        return {**super().players(), "q_optimizer": [self.recogniser]}
+
+    @property
+    def batches_per_step(self):
+        """How many batches one `train_step` takes: one for each step of D, one for Q's look at real images."""
+        return self.d_steps + bool(self.agreement_weight or self.vat_weight)
+
+    def uses_xla(self, steps, jit_compile=None):
+        """As for other models, but never on a GPU with `agreement`, whose gradient aborts XLA and the kernel."""
+        return not (self.agreement_weight and on_gpu()) and super().uses_xla(steps, jit_compile)
+
     # --- use
 
-    def generate(self, n=None, category=None, codes=None, z=None, seed=None):
+    def generate(self, n=None, *, category=None, codes=None, z=None, seed=None):
         """New samples; whatever is not given is drawn at random.
 
         Args:
@@ -228,10 +205,10 @@ class InfoGAN(GAN):
             float32 array `(n, ...)` in the range of the generator's last activation.
         """
         given = [np.shape(part)[0] for part, axes in ((category, 1), (codes, 2), (z, 2)) if np.ndim(part) == axes]
-        n = given[0] if n is None and given else n
-        if n is None or int(n) != n or n < 1 or any(length != n for length in given):
-            raise ValueError(f"n must be a positive whole number that fits the codes given, not {n} for {given}.")
-        rng = numpy_generator(seed)
+        n = checks.count("n", given[0] if n is None and given else n)
+        if any(length != n for length in given):
+            raise ValueError(f"n must be how many categories, codes and z are given, not {n} for {given}.")
+        rng = checks.generator_of(seed)
         # Always all three draws, in this order: fixing one of them leaves the others as they were.
         random_z = rng.standard_normal((n, self.latent_dim))
         random_category = rng.integers(0, max(self.categories, 1), n)
@@ -241,11 +218,11 @@ class InfoGAN(GAN):
         codes = self.check_codes(random_codes if codes is None else codes, n)
         one_hot = np.eye(self.categories, dtype=np.float32)[category] if self.categories else codes[:, :0]
         inputs = np.concatenate([z, one_hot, codes], axis=1)
-        return self.averaged_generator.predict(inputs, batch_size=500, verbose=0)
+        return data.in_batches(self.averaged_generator, inputs)
 
     def infer(self, images):
         """What Q reads in images `(n, ...)`: probabilities `(n, categories)`, means of the codes `(n, codes)`."""
-        out = self.recogniser.predict(self.check_data(images), batch_size=500, verbose=0)
+        out = data.in_batches(self.recogniser, self.check_data(images))
         probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(out[:, : self.categories]))
         return probabilities, out[:, self.categories : self.categories + self.codes]
 
@@ -304,22 +281,19 @@ class InfoGAN(GAN):
     # --- files
 
     def get_config(self):
-        config = super().get_config()
-        network = self.recogniser
-        if self.discriminator.inputs[0] is network.inputs[0]:  # one file for both keeps shared layers shared
-            heads = [self.discriminator.output, network.output]
-            network = keras.Model(network.inputs, heads, name="discriminator_and_recogniser")
-            del config["discriminator"]
-        return {**config, "recogniser": keras.saving.serialize_keras_object(network)}
+        config, heads = super().get_config(), (self.discriminator, self.recogniser)
+        d_layers, q_layers = ({id(layer) for layer in head._flatten_layers()} for head in heads)
+        if d_layers & q_layers:  # one network of both in the file keeps shared layers shared
+            inputs = list({id(head.inputs[0]): head.inputs[0] for head in heads}.values())
+            both = keras.Model(inputs, [head.outputs[0] for head in heads], name="discriminator_and_recogniser")
+            config |= {"recogniser": serialised("recogniser", both), "discriminator": None}
+        return config
 
     @classmethod
     def from_config(cls, config):
-        network = keras.saving.deserialize_keras_object(config["recogniser"])
-        config["recogniser"] = network
-        if len(network.outputs) == 2:
-            for name, output in zip(("discriminator", "recogniser"), network.outputs, strict=True):
-                config[name] = keras.Model(network.inputs, output, name=name)
-        else:
-            config["discriminator"] = keras.saving.deserialize_keras_object(config["discriminator"])
-        config["generator"] = keras.saving.deserialize_keras_object(config["generator"])
+        config = {name: deserialised(name, value) for name, value in config.items()}
+        if config["discriminator"] is None:
+            both = config["recogniser"]
+            for name, start, end in zip(("discriminator", "recogniser"), (0, -1), both.outputs, strict=True):
+                config[name] = keras.Model(both.inputs[start], end, name=name)
         return cls(**config)
