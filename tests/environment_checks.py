@@ -15,6 +15,7 @@ from keras import layers
 
 from gan_helpers import pretrained
 from gan_helpers.models.aae import AdversarialAutoencoder, LabelAAE, SemiSupervisedAAE, category_and_style
+from gan_helpers.models.augment import random_affine
 from gan_helpers.models.bigan import BiGAN
 from gan_helpers.models.conditional import ConditionalGAN
 from gan_helpers.models.cyclegan import CycleGAN
@@ -91,7 +92,8 @@ def semi_supervised_aae():
     h = D(8, activation="relu")(layers.Flatten()(x))
     encoder = keras.Model(x, layers.Concatenate()([D(3, activation="softmax")(h), D(2)(h)]))
     players = encoder, network([(5,)], *image()), network([(5,)], D(1))
-    return SemiSupervisedAAE(*players, prior=category_and_style, classes=3, ema=0.9), 3, (X, SOME_LABELS)
+    model = SemiSupervisedAAE(*players, prior=category_and_style, classes=3, ema=0.9)
+    return model, 3, (X, SOME_LABELS), {"transform": random_affine}
 
 
 def autoencoder():
@@ -109,8 +111,8 @@ def bits(model):
 def trains_saves_and_goes_on(make):
     """Three steps, saved, and three more: the model that was loaded from the file ends in the same bits."""
     keras.utils.set_random_seed(0)
-    model, optimizers, data = make()
-    model.compile(*[adam() for _ in range(optimizers)])
+    model, optimizers, data, *options = make()
+    model.compile(*[adam() for _ in range(optimizers)], **(options[0] if options else {}))
     model.fit(*data, steps=3, batch_size=12)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")

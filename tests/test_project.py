@@ -95,6 +95,11 @@ def test_data_and_plotting_do_not_import_tensorflow():
     assert python(code) == ["False", "False"]
 
 
+@pytest.mark.parametrize("module", ["losses", "metrics", "game", "pretrained", "models.gan", "models.training"])
+def test_any_module_may_be_the_first_that_is_imported(module):
+    assert python(f"import gan_helpers.{module}; print('imported')") == ["imported"]
+
+
 def test_arrows_run_one_way():
     """plotting, widgets and the arena know no model class; data and metrics know neither losses nor models."""
     figures = ["arena", "plotting", "widgets"]

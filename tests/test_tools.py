@@ -1,5 +1,6 @@
 """What authors use: records of runs, cleaning, the version."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ GAN = "from gan_helpers import plotting, widgets\nfrom gan_helpers.models.gan im
         CODE.replace("    return", '    """One more."""\n    return'),
         CODE.replace("def f", "# here\ndef f"),
     ],
+    ids=["layout", "docstring", "comment"],
 )
 def test_comments_docstrings_and_layout_are_no_change(same):
     assert notebooks.fingerprint(notebook_of(CODE)) == notebooks.fingerprint(notebook_of(same))
@@ -100,6 +102,21 @@ def test_changed_notebooks_are_trained_and_a_failure_is_told(tmp_path, monkeypat
     said = capsys.readouterr().out
     assert "2_new.ipynb: FAILED" in said and "0 of 1 notebooks" in said and "1_same" not in said
     assert (tmp_path / "2_new.ipynb").read_bytes() == written
+
+
+@pytest.mark.parametrize("name", notebooks.SHIPPED)
+def test_what_a_notebook_ships_are_variables_of_its(name):
+    notebook = nbformat.read(notebooks.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    walk = lambda text: list(ast.walk(ast.parse(text)))  # noqa: E731
+    made = {node.id for node in walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made |= {node.name for node in walk(code) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    made |= {alias.asname or alias.name for node in walk(code) if isinstance(node, ast.Import) for alias in node.names}
+    expression = walk(f"f({notebooks.SHIPPED[name]})")
+    own = {node.id for node in expression if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    used = {node.id for node in expression if isinstance(node, ast.Name)} - own - {"f", "list"}
+    assert used and used <= made
+    assert notebooks.trains(notebook)
 
 
 def test_a_run_is_recorded_with_all_that_a_notebook_carries(tmp_path, monkeypatch):
