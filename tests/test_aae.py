@@ -338,9 +338,9 @@ def test_networks_that_do_not_fit(kind, networks, sentence):
 
 def test_compile_refuses_what_cannot_work():
     optimizer = adam()
-    with pytest.raises(ValueError, match="two separate optimizers"):
+    with pytest.raises(ValueError, match="separate optimizers"):
         make().compile(optimizer, optimizer)
     with pytest.raises(ValueError, match="d_steps"):
         make(d_steps=1.5)
-    with pytest.raises(ValueError, match="an optimizer of their own"):
+    with pytest.raises(ValueError, match="separate optimizers"):
         make_semi().compile(optimizer, adam(), optimizer, random_affine)
