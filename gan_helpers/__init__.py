@@ -1,8 +1,8 @@
 """Helpers of the GAN course: data, losses, models, metrics, plotting and widgets.
 
-Importing this package loads no TensorFlow, so that `from gan_helpers import data, plotting` stays
-quick. Where Keras is there, before or after, the models and losses are made known to it, so that
-`keras.models.load_model` finds them in a file.
+Nothing else is imported here, so that `from gan_helpers import data, plotting` stays quick and does
+not load TensorFlow. Where Keras is there, before or after, it is told where the models are, so that
+`keras.models.load_model` finds them when a file needs one.
 """
 
 import importlib.abc
@@ -11,11 +11,33 @@ import sys
 
 __version__ = "0.2.0"
 
+MODELS = {
+    "GAN": "gan",
+    "ConditionalGAN": "conditional",
+    "InfoGAN": "infogan",
+    "BiGAN": "bigan",
+    "CycleGAN": "cyclegan",
+    "AdversarialAutoencoder": "aae",
+    "LabelAAE": "aae",
+    "SemiSupervisedAAE": "aae",
+}
+
+
+class _Later:
+    """Stands in for a model class until a file needs it: importing all of them would load what nobody may use."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def from_config(self, config):
+        module = importlib.import_module(f"gan_helpers.models.{MODELS[self.name]}")  # registers the class itself
+        return getattr(module, self.name).from_config(config)
+
 
 def _tell_keras():
-    if sys.modules["keras"].backend.backend() == "tensorflow":
-        for family in ("bigan", "conditional", "cyclegan", "infogan", "aae"):
-            importlib.import_module(f"gan_helpers.models.{family}")
+    known = sys.modules["keras"].saving.get_custom_objects()
+    for name in MODELS:
+        known.setdefault(f"gan_helpers>{name}", _Later(name))
 
 
 class _WhenKerasComes(importlib.abc.MetaPathFinder):

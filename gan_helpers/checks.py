@@ -52,9 +52,13 @@ def within(x, low, high, name, why=""):
     x = finite(x, name).astype(np.float32, copy=False)
     smallest, largest = x.min(initial=low), x.max(initial=high)
     if smallest < low - ROUNDING or largest > high + ROUNDING:
+        tanh, whole = (
+            " Images in [-1, 1], such as tanh makes, become (x + 1) / 2.",
+            " Images of 0 to 255 are divided by 255.",
+        )
+        hint = tanh if smallest < 0 and smallest >= -1 - ROUNDING and largest <= 1 + ROUNDING else whole * (largest > 2)
         raise ValueError(
-            f"{name} must lie in [{low:g}, {high:g}]{why}, not in [{x.min():.6g}, {x.max():.6g}]."
-            + (" Images in [-1, 1], such as tanh makes, become (x + 1) / 2." if smallest >= -1 and low == 0 else "")
+            f"{name} must lie in [{low:g}, {high:g}]{why}, not in [{x.min():.6g}, {x.max():.6g}]." + hint * (low == 0)
         )
     return x.clip(low, high) if smallest < low or largest > high else x
 

@@ -69,7 +69,9 @@ def test_a_loss_comes_back_by_its_registered_name_not_by_its_plain_one(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "loss", [unregistered, lambda real, fake: losses.hinge(real, fake), functools.partial(losses.hinge)], ids=str
+    "loss",
+    [unregistered, lambda real, fake: losses.hinge(real, fake), functools.partial(losses.hinge)],
+    ids=["unregistered", "lambda", "partial"],
 )
 def test_a_loss_that_no_file_can_hold_trains_but_is_not_saved(tmp_path, loss):
     path = tmp_path / "model.keras"

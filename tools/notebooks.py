@@ -38,7 +38,7 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-CELL_SECONDS = 900
+CELL_SECONDS = 3600  # a training on a busy machine; a dead kernel is noticed at once
 SWITCH = "TRAIN_NOW = True"
 
 

@@ -15,7 +15,7 @@ def random_affine(x, seed, stretch=0.15, slant=0.6, tilt=0.2, shift=2.0):
         x: tensor `(n, side, side, 1)`; what comes in from outside is 0.
         seed: int tensor `(2,)`; the same seed gives the same changes.
         stretch: the largest change of scale, along each axis.
-        slant, tilt: the largest gradients by which upright lines lean, and level ones rise.
+        slant, tilt: the largest slopes by which upright lines lean, and level ones rise.
         shift: the largest shift along each axis, in pixels.
 
     Returns:
