@@ -191,7 +191,7 @@ def reduced(config):
         settings = {key: value for key, value in config["config"].items() if key in needed}
         usual = _defaults(config["class_name"], json.dumps(settings))
         kept = {k: v for k, v in config["config"].items() if k in (*needed, "name") or v != usual.get(k, usual)}
-        if isinstance(kept.get("activation"), dict):  # by name, where it has one: Keras 3.8 reads no layer there
+        if isinstance(kept.get("activation"), dict):  # by name, where it has one: Keras 3.9 reads no layer there
             words = _words("Activation", kept)
             kept["activation"] = next((n for n, layer in ACTIVATIONS.items() if layer == words), kept["activation"])
         config["config"] = kept
