@@ -76,7 +76,7 @@ def test_pool_gives_back_half_old_images():
     shown = []
     for n in range(1, 41):
         shown.append(model.from_pool(model.pool_x, number(n)).numpy()[:, 0, 0, 0])
-        model.step.assign_add(1)
+        model.pooled.assign_add(4)
     shown = np.array(shown)
     assert np.array_equal(shown[:2], [[1] * 4, [2] * 4])  # the pool fills up first
     old = shown[2:] < np.arange(3, 41)[:, None]
@@ -86,6 +86,16 @@ def test_pool_gives_back_half_old_images():
     # What was given back has left the pool: only the images that filled it are shown twice.
     values, counts = np.unique(shown, return_counts=True)
     assert counts[values > 2].max() <= 4 and np.isin(values, np.arange(1, 41)).all()
+
+
+def test_another_batch_size_meets_no_place_of_the_pool_that_was_never_filled():
+    model = make(pool=8)
+    model.fit(X, Y, steps=3, batch_size=2)
+    assert int(model.pooled) == 6
+    for _ in range(10):
+        assert (model.from_pool(model.pool_x, tf.fill([8, 8, 8, 3], 0.5)).numpy().max(axis=(1, 2, 3)) > 0).all()
+        model.pooled.assign_add(8)
+    assert (model.pool_x.numpy().max(axis=(1, 2, 3)) > 0).all()
 
 
 @pytest.mark.parametrize("option", [{"r1": 5.0}, {"identity_weight": 5.0}, {"cycle_weight": 0.0}])
@@ -175,7 +185,7 @@ def test_networks_that_do_not_fit(networks, sentence):
 def test_compile_refuses_what_cannot_work():
     model = make()
     optimizer = adam()
-    with pytest.raises(ValueError, match="two separate optimizers"):
+    with pytest.raises(ValueError, match="separate optimizers"):
         model.compile(optimizer, optimizer)
     with pytest.raises(ValueError, match="ema"):
         CycleGAN(translator(), translator(), judge(), judge(), ema=1.5)
