@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from gan_helpers import losses
+from gan_helpers.models.augment import virtual_adversarial_loss
 
 REAL = tf.constant([[0.0], [2.0]])
 FAKE = tf.constant([[1.0], [-1.0]])
@@ -107,13 +108,13 @@ def test_penalty_works_on_images():
     assert losses.logits_and_penalty(darkness, tf.zeros((2, 4, 4, 1)), 1.0)[1].numpy() == pytest.approx(8)
 
 
-def test_unsteadiness_counts_from_the_probabilities_given():
+def test_virtual_adversarial_loss_counts_from_the_probabilities_given():
     """For a reader that is linear in the image the worst change lies along its weights."""
     x, noise = tf.zeros((3, 2, 2, 1)), tf.random.stateless_normal((3, 2, 2, 1), (0, 1))
     direction = tf.constant([[3.0, 0, 4.0, 0]])
     read = lambda x: tf.matmul(tf.reshape(x, [-1, 4]), direction, transpose_b=True) * [[1.0, 0.0]]  # noqa: E731
     half = tf.fill((3, 2), 0.5)
-    found = losses.unsteadiness(read, x, 0.4, noise, half)  # logits become (2, 0) or (-2, 0)
+    found = virtual_adversarial_loss(read, x, 0.4, noise, half)  # logits become (2, 0) or (-2, 0)
     q = 1 / (1 + np.exp(-2.0))
     assert float(found) == pytest.approx(-np.log(2) - 0.5 * np.log(q * (1 - q)), rel=1e-4)
-    assert float(losses.unsteadiness(read, x, 0.0, noise, tf.constant([[1.0, 0.0]] * 3))) == pytest.approx(np.log(2))
+    assert float(virtual_adversarial_loss(read, x, 0.0, noise, tf.constant([[1.0, 0.0]] * 3))) == pytest.approx(np.log(2))
