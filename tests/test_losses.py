@@ -117,4 +117,6 @@ def test_virtual_adversarial_loss_counts_from_the_probabilities_given():
     found = virtual_adversarial_loss(read, x, 0.4, noise, half)  # logits become (2, 0) or (-2, 0)
     q = 1 / (1 + np.exp(-2.0))
     assert float(found) == pytest.approx(-np.log(2) - 0.5 * np.log(q * (1 - q)), rel=1e-4)
-    assert float(virtual_adversarial_loss(read, x, 0.0, noise, tf.constant([[1.0, 0.0]] * 3))) == pytest.approx(np.log(2))
+    assert float(virtual_adversarial_loss(read, x, 0.0, noise, tf.constant([[1.0, 0.0]] * 3))) == pytest.approx(
+        np.log(2)
+    )
