@@ -96,7 +96,7 @@ def test_weights_of_another_network(monkeypatch):
     other = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     monkeypatch.setattr(metrics, "build_classifier", lambda: other)
     metrics._classifier.cache_clear()
-    with pytest.raises(ValueError, match="fit a classifier with the layers"):
+    with pytest.raises(ValueError, match=r"fit another classifier: part 2 should be Conv2D"):
         metrics.classifier()
     monkeypatch.undo()
 
