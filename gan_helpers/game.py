@@ -228,7 +228,7 @@ class Game:
         with tf.GradientTape() as tape:
             tape.watch(some)
             real = self.gan.discriminator(x_batch[: self.BATCH // 2])
-            _, g_loss = GAMES[self.settings["loss"]](real, self.gan.discriminator(some))
+            _, g_loss = self.gan.loss(real, self.gan.discriminator(some))
         slope = -tape.gradient(g_loss, some) * len(some)  # of each point's own loss
         return fake, self.gan.generator(z_lines), tf.sigmoid(self.gan.discriminator(places)), slope
 

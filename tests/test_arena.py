@@ -6,22 +6,14 @@ import re
 import threading
 import time
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 from PIL import Image
 
 from gan_helpers import arena, data, widgets
-from gan_helpers.models.gan import GAN
+from tests.test_game import make_gan, moved, weights
 
 DATA = {"ring": data.ring(sigma=0.05), "moons": data.moons(500, seed=0)}
-
-
-def make_gan(noise, depth, width):
-    hidden = lambda: [layers.Dense(width, activation="relu") for _ in range(depth)]  # noqa: E731
-    generator = keras.Sequential([keras.Input((noise,)), *hidden(), layers.Dense(2)])
-    return GAN(generator, keras.Sequential([keras.Input((2,)), *hidden(), layers.Dense(1)]))
 
 
 @pytest.fixture
@@ -30,17 +22,6 @@ def place():
     place = arena.Arena(make_gan, DATA, **settings)
     assert place.problem.value == ""
     return place
-
-
-def weights(place):
-    networks = place.gan.discriminator, place.gan.generator
-    return [np.concatenate([w.ravel() for w in network.get_weights()]) for network in networks]
-
-
-def moved(place, action):
-    before = weights(place)
-    action()
-    return [not np.array_equal(a, b) for a, b in zip(before, weights(place), strict=True)]
 
 
 def button(place, text):
