@@ -4,6 +4,7 @@ MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritt
 (1998), shared under CC BY-SA 3.0.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -44,6 +45,20 @@ def read_arrays(path, sha256):
         raise ValueError(f"{path.name} is damaged, its checksum is not the expected one: reinstall gan_helpers.")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)
+
+
+@contextlib.contextmanager
+def written_beside(*paths):
+    """Other paths beside these, to be written to: they take their places together, if the block ends without error."""
+    parts = [path.with_name(f".{os.getpid()}.{path.name}") for path in paths]
+    try:
+        yield parts
+        for part, path in zip(parts, paths, strict=True):
+            os.replace(part, path)
+    finally:
+        for part in parts:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 @cache

@@ -7,7 +7,8 @@ import tensorflow as tf
 from gan_helpers import checks, data
 from gan_helpers.models.augment import virtual_adversarial_loss
 from gan_helpers.models.gan import GAN
-from gan_helpers.models.training import check_network, deserialised, on_gpu, rows, serialised
+from gan_helpers.models.saving import deserialised, serialised
+from gan_helpers.models.training import check_network, on_gpu, rows
 
 
 @keras.saving.register_keras_serializable(package="gan_helpers")
@@ -128,11 +129,10 @@ class InfoGAN(GAN):
 
     def __init__(self, generator, discriminator, recogniser, categories=0, codes=2, ema=None, seed=0, **kwargs):
         super().__init__(generator, discriminator, ema=ema, seed=seed, **kwargs)
-        check_network(recogniser, "recogniser")
+        check_recogniser(recogniser, generator, categories, codes)
         self.recogniser, self.categories, self.codes = recogniser, categories, codes
         self.networks = [generator, discriminator, recogniser]
         self.latent_dim -= categories + codes
-        self.check_recogniser()
         sizes = {"z": self.latent_dim, "codes": codes, "category": categories}
         self.latent_inputs = {name: size for name, size in sizes.items() if size}  # for the sliders
 
@@ -237,25 +237,6 @@ class InfoGAN(GAN):
 
     # --- checks
 
-    def check_recogniser(self):
-        """Raise ValueError unless Q fits the generator's samples and the codes."""
-        fixed = self.categories + self.codes
-        if fixed < 1 or self.latent_dim < 1:
-            raise ValueError(
-                f"the generator's {self.latent_dim + fixed} inputs must hold at least one number of z and one code c, "
-                f"not {self.categories} categories and {self.codes} codes."
-            )
-        if self.recogniser.input_shape[1:] != self.generator.output_shape[1:]:
-            raise ValueError(
-                f"the generator makes samples of shape {self.generator.output_shape[1:]}, "
-                f"but the recogniser takes {self.recogniser.input_shape[1:]}."
-            )
-        if self.recogniser.output_shape[1:] not in ((fixed,), (fixed + self.codes,)):
-            raise ValueError(
-                f"the recogniser must give {fixed} numbers per sample, or {fixed + self.codes} with learnt deviations, "
-                f"not shape {self.recogniser.output_shape[1:]}."
-            )
-
     def check_category(self, category, n):
         """Return categories as int64 `(n,)`, or raise ValueError."""
         category = np.asarray(category)
@@ -297,3 +278,27 @@ class InfoGAN(GAN):
             for name, start, end in zip(("discriminator", "recogniser"), (0, -1), both.outputs, strict=True):
                 config[name] = keras.Model(both.inputs[start], end, name=name)
         return cls(**config)
+
+
+# --- checks
+
+
+def check_recogniser(recogniser, generator, categories, codes):
+    """Raise ValueError unless Q fits the generator's samples and the codes."""
+    check_network(recogniser, "recogniser")
+    fixed, latent_dim = categories + codes, generator.inputs[0].shape[1] - categories - codes
+    if fixed < 1 or latent_dim < 1:
+        raise ValueError(
+            f"the generator's {latent_dim + fixed} inputs must hold at least one number of z and one code c, "
+            f"not {categories} categories and {codes} codes."
+        )
+    if recogniser.input_shape[1:] != generator.output_shape[1:]:
+        raise ValueError(
+            f"the generator makes samples of shape {generator.output_shape[1:]}, "
+            f"but the recogniser takes {recogniser.input_shape[1:]}."
+        )
+    if recogniser.output_shape[1:] not in ((fixed,), (fixed + codes,)):
+        raise ValueError(
+            f"the recogniser must give {fixed} numbers per sample, or {fixed + codes} with learnt deviations, "
+            f"not shape {recogniser.output_shape[1:]}."
+        )

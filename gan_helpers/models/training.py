@@ -5,19 +5,16 @@ them: checks of what the reader passes in, many steps in one compiled call, rand
 depend on nothing but the seed and the step, interrupts, losses that stop being numbers, and files.
 """
 
-import contextlib
-import hashlib
 import inspect
-import os
 import time
 from numbers import Real
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from gan_helpers import checks
+from gan_helpers.models.saving import SavedModel, argument_names
 
 CALL_SECONDS = 0.25  # how long one compiled call may take: the wait before an interrupt is served
 SNAPSHOT_SECONDS = 1.0  # how often the last good state is copied, in case a loss becomes NaN
@@ -117,6 +114,22 @@ def check_data(x, shape, limits):
     return checks.finite(x).astype(np.float32, copy=False)
 
 
+def check_loss(loss):
+    """Raise ValueError unless `loss` makes two numbers, D's loss and G's, of the logits of two batches."""
+    two = None
+    try:
+        two = [np.shape(part) for part in loss(tf.zeros((2, 1)), tf.zeros((2, 1)))] if callable(loss) else None
+    except TypeError:
+        pass  # it takes other arguments, or returns one number
+    except Exception:  # what it reads may not be there yet: then the first step will tell
+        return
+    if two != [(), ()]:
+        raise ValueError(
+            "loss must be a function of the logits of a real and of a generated batch that returns two numbers, "
+            f"D's loss and G's, such as those of gan_helpers.losses, not {getattr(loss, '__name__', loss)!r}."
+        )
+
+
 # --- small things that the families share
 
 
@@ -136,41 +149,20 @@ def averaged_copy(network, ema):
     return copy
 
 
-def argument_names(model, method):
-    """Names of the arguments of a method, and of those that its **options hand on to the parents."""
-    found = [vars(parent)[method] for parent in model.__mro__ if method in vars(parent)]
-    found = found[: next(i for i, function in enumerate(found) if function.__module__ == __name__)]
-    parameters = [p for function in found for p in list(inspect.signature(function).parameters.values())[1:]]
-    return list(dict.fromkeys(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD))
+def what_is_traced(model):
+    """What a compiled function of a model keeps as it was: arguments, optimizers' settings, and which weights move."""
+    names = [*argument_names(type(model), "__init__"), *argument_names(type(model), "compile")]
+    for value in (getattr(model, name) for name in names):
+        if isinstance(value, keras.Optimizer):
+            config = value.get_config()
+            rate = config.pop("learning_rate")
+            yield id(value), str(config), str(rate) if isinstance(rate, dict) else ""
+        else:
+            yield value if isinstance(value, Real) else str(value) if isinstance(value, list) else id(value)
+    yield tuple(id(weight) for network in model.networks for weight in network.trainable_variables)
 
 
-def serialised(name, value):
-    """`value`, an argument called `name`, as it is written to a file; ValueError for a function nobody could find."""
-    if isinstance(value, (tf.Variable, tf.Tensor, np.ndarray)):
-        value = np.asarray(value).tolist()
-    if callable(value) and not hasattr(value, "get_config"):
-        known = keras.saving.get_registered_name(value) if hasattr(value, "__name__") else None
-        if known is None or keras.saving.get_registered_object(known) is not value:
-            raise ValueError(
-                f"{name} cannot be saved, because no file can hold {getattr(value, '__name__', value)!r}: write it "
-                "with def, and @keras.saving.register_keras_serializable() above it. Nothing was written."
-            )
-    return keras.saving.serialize_keras_object(value)
-
-
-def deserialised(name, value):
-    """What `serialised` wrote; ValueError, in one sentence, for what is not defined in this program."""
-    try:
-        return keras.saving.deserialize_keras_object(value)
-    except TypeError as error:
-        kind = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
-        raise ValueError(
-            f"the file needs {kind!r} as {name}, which is not defined in this program: run the cell that defines it, "
-            f"or import {value.get('module')}, before loading."
-        ) from error
-
-
-class AdversarialModel(keras.Model):
+class AdversarialModel(SavedModel):
     """A `keras.Model` whose `fit` runs its `train_step` for a number of steps, fast and repeatably.
 
     A subclass sets `self.networks` (the list of its networks), says in `players` which optimizer moves
@@ -217,7 +209,7 @@ class AdversarialModel(keras.Model):
             self._check_player(name, arguments[name], others)
         for name, value in arguments.items():
             if name == "loss":
-                self._check_loss(value)
+                check_loss(value)
             elif name == "d_steps":
                 arguments[name] = checks.count(name, value)
             elif isinstance(value, (Real, str)):
@@ -249,20 +241,6 @@ class AdversarialModel(keras.Model):
                     f"{network.name} has no weight that {player} could move, so it would not learn anything: was its "
                     "trainable set to False? Leave it True; a step moves the weights of one player only."
                 )
-
-    def _check_loss(self, loss):
-        two = None
-        try:
-            two = [np.shape(part) for part in loss(tf.zeros((2, 1)), tf.zeros((2, 1)))] if callable(loss) else None
-        except TypeError:
-            pass  # it takes other arguments, or returns one number
-        except Exception:  # what it reads may not be there yet: then the first step will tell
-            return
-        if two != [(), ()]:
-            raise ValueError(
-                "loss must be a function of the logits of a real and of a generated batch that returns two numbers, "
-                f"D's loss and G's, such as those of gan_helpers.losses, not {getattr(loss, '__name__', loss)!r}."
-            )
 
     # --- what a train_step uses
 
@@ -410,7 +388,7 @@ class AdversarialModel(keras.Model):
         that all is finite. The sums come in and go out so that they do not depend on how steps fall into calls.
         It is made anew when anything has changed that a compiled function keeps as it was."""
         jit = self.uses_xla(steps, jit_compile)
-        key = (batch_size, jit, *self._what_is_traced())
+        key = (batch_size, jit, *what_is_traced(self))
         if key not in self._runs:
             self._runs[key] = self._new_run(batch_size, jit)
         try:  # no step: compiles, so that the first call can be timed
@@ -448,18 +426,6 @@ class AdversarialModel(keras.Model):
 
         return run
 
-    def _what_is_traced(self):
-        """All that a compiled function keeps as it was: arguments, optimizers' settings, and which weights move."""
-        names = [*argument_names(type(self), "__init__"), *argument_names(type(self), "compile")]
-        for value in (getattr(self, name) for name in names):
-            if isinstance(value, keras.Optimizer):
-                config = value.get_config()
-                rate = config.pop("learning_rate")
-                yield id(value), str(config), str(rate) if isinstance(rate, dict) else ""
-            else:
-                yield value if isinstance(value, Real) else str(value) if isinstance(value, list) else id(value)
-        yield tuple(id(weight) for network in self.networks for weight in network.trainable_variables)
-
     # --- what Keras' other methods would not do
 
     def evaluate(self, *args, **kwargs):
@@ -471,112 +437,6 @@ class AdversarialModel(keras.Model):
     def export(self, *args, **kwargs):
         """Not defined: what is exported is a network. Raises ValueError."""
         raise ValueError(f"export a network of the model: {type(self).__name__.lower()}.networks[0].export(folder).")
-
-    # --- files
-
-    def get_config(self):
-        names = argument_names(type(self), "__init__")
-        return {**{name: serialised(name, getattr(self, name)) for name in names}, "seed": self.seed, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{name: deserialised(name, value) for name, value in config.items()})
-
-    def get_compile_config(self):
-        return {name: serialised(name, getattr(self, name)) for name in argument_names(type(self), "compile")}
-
-    def compile_from_config(self, config):
-        self.compile(**{name: deserialised(name, value) for name, value in config.items()})
-
-    def save(self, filepath, overwrite=True, **kwargs):
-        """Save networks, optimizers, step and random states to a `.keras` file; `keras.models.load_model` reads it.
-
-        The file is written beside its place and moved there when it is complete, so that a failure
-        leaves what was there before.
-
-        Raises:
-            ValueError: another ending, or a function that no file can hold, such as a lambda.
-            OSError: the place cannot be written.
-        """
-        self._write(super().save, filepath, ".keras", overwrite, **kwargs)
-
-    def save_weights(self, filepath, overwrite=True, **kwargs):
-        """Save the same without the architecture, to a `.weights.h5` file, with the same care."""
-        self._write(super().save_weights, filepath, ".weights.h5", overwrite, **kwargs)
-
-    def _write(self, write, filepath, ending, overwrite, **kwargs):
-        path = Path(os.path.realpath(filepath))
-        if not path.name.endswith(ending):
-            raise ValueError(f"the name of the file must end in {ending}, not be {path.name!r}.")
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{filepath} is there already, and overwrite is False: nothing was written.")
-        partial = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
-            write(partial, **kwargs)
-            os.replace(partial, path)
-        except (OSError, RuntimeError) as error:  # h5py says RuntimeError where a disk is full
-            raise OSError(f"{filepath} cannot be written ({error}); nothing is lost, choose another folder.") from error
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-
-    def _own_state(self):
-        """Variables that no network holds: the step and the like, and the states of random layers such as Dropout."""
-        kept = {id(weight) for network in (*self.networks, *sum(self.averages(), ())) for weight in network.weights}
-        return [variable for variable in self.variables if id(variable) not in kept]
-
-    def save_own_variables(self, store):
-        for i, variable in enumerate(self._own_state()):
-            store[str(i)] = variable.numpy()
-        store["fingerprint"] = self._fingerprint()
-
-    def load_own_variables(self, store):
-        for i, variable in enumerate(self._own_state()):
-            variable.assign(store[str(i)])
-        self._fingerprint_of_file = np.array(store["fingerprint"])
-
-    def _fingerprint(self):
-        """Hashes of all values, uint8 `(2, 32)`: of the model's own, and of its optimizers'."""
-        parts = self.variables, self._state()[len(self.variables) :]
-        hashes = (hashlib.sha256(b"".join(variable.numpy().tobytes() for variable in part)) for part in parts)
-        return np.stack([np.frombuffer(found.digest(), np.uint8) for found in hashes])
-
-    def check_against_file(self):
-        """Raise OSError unless all that was loaded is, bit by bit, what was saved."""
-        parts = 2 if self.compiled else 1  # a model that is not compiled has no optimizers to be loaded
-        if not np.array_equal(self._fingerprint()[:parts], self._fingerprint_of_file[:parts]):
-            raise OSError("the values differ from those that were saved")
-
-    def load_weights(self, filepath, **kwargs):
-        """Load what `save_weights` or `save` wrote. If that fails the model stays as it was.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, or holds the weights of another architecture.
-        """
-        if not Path(filepath).is_file():
-            raise FileNotFoundError(f"there is no file {filepath}.")
-        before = self._copy_state()
-        try:
-            super().load_weights(filepath, **kwargs)
-            self.check_against_file()
-        except BaseException as error:
-            self._put_back(before)
-            if not isinstance(error, Exception):
-                raise  # an interrupt
-            other = " or holds the weights of another architecture" * isinstance(error, (ValueError, KeyError))
-            raise ValueError(f"{filepath} is damaged{other}; the model is unchanged.") from error
-
-    def _state(self):
-        players = [getattr(self, player) for player in self.players()] if self.compiled else []
-        return [*self.variables, *(variable for player in players for variable in player.variables)]
-
-    def _copy_state(self):
-        return [tf.identity(v.value) for v in self._state()]
-
-    def _put_back(self, values):
-        for variable, value in zip(self._state(), values, strict=True):
-            variable.assign(value)
 
     def _take_snapshot(self):
         self._snapshot = self._copy_state()

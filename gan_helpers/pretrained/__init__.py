@@ -9,7 +9,6 @@ Keras, which know other settings, read it alike.
 import inspect
 import io
 import json
-import os
 import random
 import re
 import zipfile
@@ -20,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from gan_helpers.data import checksum, read_arrays
+from gan_helpers.data import checksum, read_arrays, written_beside
 
 FOLDER = Path(__file__).parent
 CHECKSUMS = "SHA256"  # a line "hash  file" for each file, as `sha256sum` writes and checks them
@@ -137,15 +136,9 @@ def write_arrays(name, arrays, folder=FOLDER):
     sums = {**_checksums(folder), f"{name}.npz": checksum(content.getvalue())}
     lines = "".join(f"{sums[file]}  {file}\n" for file in sorted(sums))
     files = {folder / f"{name}.npz": content.getvalue(), folder / CHECKSUMS: lines.encode()}
-    parts = {path: path.with_name(f"{path.name}.part") for path in files}
-    try:
-        for path, part in parts.items():
-            part.write_bytes(files[path])
-        for path, part in parts.items():
-            os.replace(part, path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    with written_beside(*files) as parts:
+        for part, content in zip(parts, files.values(), strict=True):
+            part.write_bytes(content)
 
 
 def _build(name, arrays, roles):
