@@ -1,5 +1,7 @@
 """The lessons, as readers click them: real JupyterLab in a real, headless Chromium."""
 
+import ast
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +15,49 @@ from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, wait_for
 from tools import notebooks
 
 LESSONS = [path.stem for path in notebooks.lessons()]
+WIDGETS = re.compile(r"\b(Arena|LatentExplorer|live_picture|plane_picture|player)\(")
+
+
+def names_of(node, context):
+    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, context)]
+
+
+def uses_and_makes(source):
+    """The names that a cell takes from earlier ones, those that it binds whatever happens, and all it may change."""
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    inner = {argument.arg for node in nodes if isinstance(node, ast.arguments) for argument in node.args}
+    inner.update(*(names_of(node.target, ast.Store) for node in nodes if isinstance(node, ast.comprehension)))
+    uses, made = set(), set()
+    for statement in tree.body:
+        stored, loaded = set(names_of(statement, ast.Store)), set(names_of(statement, ast.Load))
+        if isinstance(statement, ast.AugAssign):
+            loaded |= stored
+        uses |= loaded - made - (set() if isinstance(statement, (ast.Assign, ast.AugAssign)) else stored)
+        made |= stored
+    defined = (ast.FunctionDef, ast.ClassDef)
+    imported = {a.asname or a.name for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
+    bound = imported | {node.name for node in tree.body if isinstance(node, defined)}
+    bound.update(*(names_of(node, ast.Store) for node in tree.body if isinstance(node, ast.Assign)))
+    calls = [node.value for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls += [n for n in nodes if isinstance(n, ast.Call) and getattr(n.func, "attr", "") in ("fit", "load")]
+    parts = [n for n in nodes if isinstance(n, (ast.Attribute, ast.Subscript)) and isinstance(n.ctx, ast.Store)]
+    changed = {name for node in (*calls, *parts) for name in names_of(node, ast.Load)}
+    return uses - inner, bound, bound | changed | set(names_of(tree, ast.Store)), imported
+
+
+def keep_what_widgets_need(notebook):
+    """Drop the code cells on which no widget depends: nbval runs them all, and here they would only take time."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    modules = set().union(*(uses_and_makes(cell.source)[3] for cell in cells))  # using one changes nothing in it
+    needed, kept = set(), []
+    for cell in reversed(cells):
+        uses, bound, changed, imported = uses_and_makes(cell.source)
+        is_setup = "setup" in cell.metadata.get("tags", [])
+        if is_setup or WIDGETS.search(cell.source) or needed & (imported | changed - modules):
+            kept.append(cell)
+            needed = needed - bound | uses
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or any(cell is k for k in kept)]
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +67,16 @@ def folder(tmp_path_factory):
         notebook = nbformat.read(path, as_version=4)
         notebooks.load_instead_of_training(notebook)
         nbformat.write(notebook, folder / path.name)
+        keep_what_widgets_need(notebook)
+        nbformat.write(notebook, folder / f"widgets_of_{path.name}")
     return folder
 
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_lesson_in_the_browser(open_page, name):
-    """Every slider of every lesson, in JupyterLab; what is trained is loaded, so that this is quick."""
-    page = open_page(name)
-    labs.run_all(page, 180)
+    """Every slider of every lesson, in JupyterLab, after the cells that it needs; what is trained is loaded."""
+    page = open_page(f"widgets_of_{name}")
+    labs.run_all(page)
     outputs = page.locator(".jp-Cell-outputArea", has=page.locator("img.widget-image:not(.gan-picture)"))
     moved = [move_every_slider(page, outputs.nth(i), both=False) for i in range(outputs.count())]
     assert sum(moved) + page.locator(".gan-arena").count() > 0

@@ -60,6 +60,7 @@ def test_the_lowest_environment_has_the_lowest_versions_of_all_that_is_declared(
 
 def test_a_missing_kernel_or_script_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    monkeypatch.setattr(environments, "CACHE", tmp_path)
     rows = environments.check("colab", "01_probability")
     assert rows["01_probability"].startswith("FAILED") and "gan-course-colab" in rows["01_probability"]
     with pytest.raises(FileNotFoundError):

@@ -1,11 +1,12 @@
 """The course in three environments: the pins, Colab's versions, and the lowest that pyproject.toml declares.
 
-    python tools/environments.py make     # the two others, under .environments/; only if they are not there already
+    python tools/environments.py make     # the two others, only if they are not there already
     python tools/environments.py table    # runs every check in all three, and prints a table
 
-The pins are the interpreter that runs this. A check is a line of tests/environment_checks.py, the script
-tests/widget_callbacks.py, or a notebook that loads instead of training. `JUPYTER_PATH=.environments jupyter lab`
-offers the kernels of the two others.
+The pins are the interpreter that runs this. The others hold the packages of a file of requirements, and lie in the
+user's folder for caches, so that every copy of the course finds them; the course itself comes from this copy. A check
+is a line of tests/environment_checks.py, the script tests/widget_callbacks.py, or a notebook that loads instead of
+training. `JUPYTER_PATH=.environments jupyter lab` offers the kernels of the two others.
 """
 
 import contextlib
@@ -27,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import notebooks
 
 ROOT = notebooks.ROOT
-FOLDER = ROOT / ".environments"
+FOLDER = ROOT / ".environments"  # of the kernels' descriptions
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-course"
 REQUIREMENTS = {"pins": None, "colab": "colab-requirements.txt", "lowest": "lowest-requirements.txt"}
 # 01 to 03, and one notebook of each family.
 NOTEBOOKS = [
@@ -44,11 +46,17 @@ NOTEBOOKS = [
 CHECKS = ["helpers", "widgets", *NOTEBOOKS]
 
 
+def _place(name):
+    """The folder of an environment: another one for other requirements, or another Python."""
+    wanted = (ROOT / REQUIREMENTS[name]).read_bytes() + sys.version.encode()
+    return CACHE / f"{name}-{hashlib.sha256(wanted).hexdigest()[:12]}"
+
+
 def python(name):
     """The interpreter of an environment."""
     if name == "pins":
         return Path(sys.executable)
-    return FOLDER / name / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return _place(name) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 @contextlib.contextmanager
@@ -66,32 +74,29 @@ def make(name):
     """Make an environment and its kernel, unless it is there with these requirements. Raises where pip fails."""
     if name == "pins":
         return
-    requirements = ROOT / REQUIREMENTS[name]
-    wanted = hashlib.sha256(requirements.read_bytes() + f"{ROOT} {sys.version}".encode()).hexdigest()
-    folder, made = FOLDER / name, FOLDER / name / "made"
-    FOLDER.mkdir(exist_ok=True)
-    with _locked(FOLDER / f"{name}.lock"):
-        if made.is_file() and made.read_text(encoding="utf-8") == wanted:
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        pip = [python(name), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
-        for command in (
-            [sys.executable, "-m", "venv", folder],
-            [*pip, "--requirement", requirements],
-            [*pip, "--no-deps", "--editable", ROOT],  # as on Colab, where the packages that are there stay
-        ):
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            if done.returncode:
-                raise RuntimeError(f"the environment {name!r} cannot be made:\n{done.stdout[-3000:]}")
-        spec = {
-            "argv": [str(python(name)), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            "display_name": f"GAN course, {name}",
-            "language": "python",
-        }
-        kernel = FOLDER / "kernels" / f"gan-course-{name}"
-        kernel.mkdir(parents=True, exist_ok=True)
-        (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-        made.write_text(wanted, encoding="utf-8")
+    folder = _place(name)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _locked(CACHE / f"{name}.lock"):
+        if not ((folder / "made").is_file() and python(name).is_file()):  # or its Python was taken away
+            shutil.rmtree(folder, ignore_errors=True)
+            pip = [python(name), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
+            for command in (
+                [sys.executable, "-m", "venv", folder],
+                [*pip, "--requirement", ROOT / REQUIREMENTS[name]],
+            ):
+                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                if done.returncode:
+                    raise RuntimeError(f"the environment {name!r} cannot be made:\n{done.stdout[-3000:]}")
+            (folder / "made").touch()
+    spec = {
+        "argv": [str(python(name)), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": f"GAN course, {name}",
+        "language": "python",
+        "env": {"PYTHONPATH": str(ROOT)},
+    }
+    place = FOLDER / "kernels" / f"gan-course-{name}"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
 
 def kernel(name):
