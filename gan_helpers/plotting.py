@@ -303,11 +303,9 @@ def number_grids(arrays, titles, windows=None, size=1.0):
         The axes, one for each array.
     """
     arrays = [np.atleast_2d(np.asarray(array, float)) for array in arrays]
-    height = 0.5 + size * max(len(array) for array in arrays) / 2
     widths = [array.shape[1] for array in arrays]
-    _, axes = plt.subplots(
-        1, len(arrays), figsize=(size * sum(widths) / 2 + 1.2, height), width_ratios=widths, squeeze=False
-    )
+    figsize = (size * sum(widths) / 2 + 1.2, size * max(map(len, arrays)) / 2 + 0.5)
+    _, axes = plt.subplots(1, len(arrays), figsize=figsize, width_ratios=widths, squeeze=False)
     for ax, array, title, window in zip(axes[0], arrays, titles, windows or [None] * len(arrays), strict=True):
         largest = max(np.nanmax(np.abs(array)), 1e-9) if np.isfinite(array).any() else 1.0
         ax.imshow(array, cmap=BELIEF, vmin=-2 * largest, vmax=2 * largest)
