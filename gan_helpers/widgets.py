@@ -511,9 +511,7 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     frames, captions = list(frames), list(map(str, captions))
     last = len(frames) - 1
     if len(frames) != len(captions) or not frames:
-        raise ValueError(
-            f"a player needs as many captions as frames, at least one, not {len(captions)}, {len(frames)}."
-        )
+        raise ValueError(f"a player needs as many captions as frames, at least one, not {len(captions)}, {last + 1}.")
     if not all(isinstance(frame, BYTES) for frame in frames):
         raise ValueError("frames must be the bytes of PNG files, as plotting.png and MovingFigure.png make them.")
     start = last if start is None else start
