@@ -4,7 +4,7 @@ The game itself is in `game.py`. Here are its picture, its controls and what the
 """
 
 import contextlib
-import html
+from functools import partial
 from operator import attrgetter
 
 import ipywidgets
@@ -15,7 +15,7 @@ from traitlets import TraitError
 
 from gan_helpers import checks, plotting
 from gan_helpers.game import D_STAGES, G_STAGES, GAMES, OPTIMIZERS, SETTINGS, Game, points_of
-from gan_helpers.widgets import LOCK, labelled_button, one_at_a_time, page_script, styled
+from gan_helpers.widgets import alert, labelled_button, one_at_a_time, page_script, styled
 
 PLAYING = "playing" if ipywidgets.Play.class_traits().get("playing") else "_playing"  # ipywidgets 8 and 7
 OWN = "points you place"
@@ -57,8 +57,7 @@ class Arena(ipywidgets.VBox):
             if name not in self.controls:
                 raise ValueError(f"there is no control {name!r}, only {', '.join(self.controls)}.")
             _put(name, self.controls[name], value)
-        self._build_widgets()
-        super().__init__(self._rows)
+        super().__init__(self._build_widgets())
         self.add_class("gan-arena")
         self._pause_others()
         self._guarded(self.reset)()
@@ -147,9 +146,9 @@ class Arena(ipywidgets.VBox):
 
     def _build_widgets(self):
         self._quiet = False  # while "look back" is moved by us
-        self.play = ipywidgets.Play(
-            min=0, max=10**9, interval=_interval(self.controls["speed"].value), show_repeat=False
-        )
+        self.play = ipywidgets.Play(min=0, max=10**9, show_repeat=False)
+        interval = lambda speed: 1200 if speed == STAGES else 50  # noqa: E731  # milliseconds between two frames at least
+        ipywidgets.dlink((self.controls["speed"], "value"), (self.play, "interval"), interval)
         self.play.observe(self._tick, names="value")
         self.play.observe(self._played, names=PLAYING)
         layout = {"max_width": "100%", "width": "max-content", "align_self": "flex-start"}
@@ -162,30 +161,25 @@ class Arena(ipywidgets.VBox):
         self.scrub = styled(ipywidgets.IntSlider(min=0, max=0, description="look back"), "380px", "80px")
         self.scrub.add_class("gan-scrub")
         self.scrub.observe(self._guarded(self._look_back), names="value")
-        for control in self.controls.values():
-            control.observe(self._guarded(self._changed), names="value")
+        for name, control in self.controls.items():
+            control.observe(self._guarded(partial(self._changed, name)), names="value")
+        button = lambda text, action, width: labelled_button(text, self._guarded(action), width=width)  # noqa: E731
         steps = [
-            labelled_button(text, self._guarded(action), width="90px")
-            for text, action in (
-                ("step D", lambda _: self._once(g=False)),
-                ("step G", lambda _: self._once(d=False)),
-                ("step both", lambda _: self._once()),
-                ("next stage", lambda _: (self.next_stage(), self.show())),
-                ("reset", self.reset),
-            )
+            button("step D", lambda _: self._once(g=False), "90px"),
+            button("step G", lambda _: self._once(d=False), "90px"),
+            button("step both", lambda _: self._once(), "90px"),
+            button("next stage", lambda _: (self.next_stage(), self.show()), "90px"),
+            button("reset", self.reset, "90px"),
         ]
-        self.x_place, self.y_place = (
-            styled(ipywidgets.FloatText(value=0.0, step=0.1, description=name), "110px", "20px") for name in "xy"
-        )
-        place = labelled_button(
-            "place points", self._guarded(lambda _: self.add_points(self.x_place.value, self.y_place.value))
-        )
-        remove = labelled_button("remove them", self._guarded(self.remove_points))
+        places = (ipywidgets.FloatText(step=0.1, description=name) for name in "xy")
+        self.x_place, self.y_place = (styled(place, "110px", "20px") for place in places)
+        place = button("place points", lambda _: self.add_points(self.x_place.value, self.y_place.value), None)
+        remove = button("remove them", self.remove_points, None)
         self.click = ipywidgets.Text(layout={"display": "none"})
         self.click.add_class("gan-click")
         self.click.observe(self._guarded(self._clicked), names="value")
         row = lambda *children: ipywidgets.HBox(children, layout={"flex_flow": "row wrap"})  # noqa: E731
-        self._rows = [
+        return [
             row(self.play, *steps, self.controls["speed"], self.record, self.scrub),
             self.picture,
             self.problem,
@@ -197,17 +191,16 @@ class Arena(ipywidgets.VBox):
     def _guarded(self, action):
         """`action`, with any exception told under the picture instead of lost, and playing paused."""
 
+        @one_at_a_time
         def run(*arguments):
-            with LOCK:
-                try:
-                    if self.game is None and action != self.reset:  # perhaps the networks can be made now
-                        self.reset()
-                    result = action(*arguments)
-                    self.problem.value = ""
-                    return result
-                except Exception as error:
-                    self.pause()
-                    self.problem.value = f"<div role='alert'>⚠ {html.escape(str(error))}</div>"
+            try:
+                if self.game is None and action != self.reset:  # perhaps the networks can be made now
+                    self.reset()
+                action(*arguments)
+                self.problem.value = ""
+            except Exception as error:
+                self.pause()
+                self.problem.value = alert(str(error))
 
         return run
 
@@ -235,15 +228,13 @@ class Arena(ipywidgets.VBox):
             Arena._active.problem.value = "paused, because another arena plays"
         Arena._active = self
 
-    def _changed(self, change):
-        name, control = next(item for item in self.controls.items() if item[1] is change["owner"])
+    def _changed(self, name, change):
         if name in NEW_GAME:
             self.reset()
         elif name == "speed":
-            self.play.interval = _interval(control.value)
             self.game.leave_stages()
         else:
-            self.game.change(name, control.value)
+            self.game.change(name, self.controls[name].value)
             if name == "noise":
                 self.board = Board(self.game)
                 self.show()
@@ -276,46 +267,44 @@ class Board:
 
     def __init__(self, game):
         figure = plt.Figure(figsize=(14, 6.2))
-        axes = figure.subplot_mosaic(
-            [["arena", "noise", "loss"], ["arena", "text", "distance"]], width_ratios=[2, 1.1, 1.15]
-        )
-        self.ax, reach, some = axes["arena"], game.reach, np.zeros(game.BATCH // 2)
+        panels = [["arena", "noise", "loss"], ["arena", "text", "distance"]]
+        axes = figure.subplot_mosaic(panels, width_ratios=[2, 1.1, 1.15])
+        self.ax, noise, text = axes["arena"], axes["noise"], axes["text"]
+        parts, reach, side = {}, game.reach, np.linspace(-game.reach, game.reach, self.HEAT)
         self.ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-        side = np.linspace(-reach, reach, self.HEAT)
         self.places = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
-        heat = self.ax.imshow(
+        parts["heat"] = self.ax.imshow(
             np.full((self.HEAT, self.HEAT), 0.5), cmap=plotting.BELIEF.resampled(20), vmin=0, vmax=1, alpha=0.75,
             origin="lower", extent=(-reach, reach, -reach, reach), interpolation="bilinear",
         )  # fmt: skip
-        mesh = self.ax.add_collection(LineCollection([], colors="black", linewidths=0.6, alpha=0.55))
-        (real,) = self.ax.plot([], [], "o", ms=5, color=plotting.REAL, mec="white", mew=0.5, label="real")
-        (fake,) = self.ax.plot([], [], "X", ms=6, color=plotting.FAKE, mec="white", mew=0.5, label="generated")
-        arrows = self.ax.quiver(
-            some, some, some, some, angles="xy", scale_units="xy", scale=1, width=0.003, color="black"
-        )
-        moves = self.ax.add_collection(LineCollection([], colors="black", linewidths=1.2))
-        (batch,) = self.ax.plot([], [], "o", ms=8, mfc="none", mec="black", mew=0.9)
-        (wrong,) = self.ax.plot([], [], "s", ms=9, mfc="none", mec="black", mew=1.2)
-        (says_real,) = self.ax.plot([], [], "+", ms=7, color="black", mew=1)
-        (says_fake,) = self.ax.plot([], [], "_", ms=7, color="black", mew=1)
+        mesh = {"colors": "black", "linewidths": 0.6, "alpha": 0.55}
+        real, fake = ({"color": colour, "mec": "white", "mew": 0.5} for colour in (plotting.REAL, plotting.FAKE))
+        parts["mesh"] = self.ax.add_collection(LineCollection([], **mesh))
+        (parts["real"],) = self.ax.plot([], [], "o", ms=5, label="real", **real)
+        (parts["fake"],) = self.ax.plot([], [], "X", ms=6, label="generated", **fake)
+        nowhere = np.zeros((4, game.BATCH // 2))
+        parts["arrows"] = self.ax.quiver(*nowhere, angles="xy", scale_units="xy", scale=1, width=0.003)
+        parts["moves"] = self.ax.add_collection(LineCollection([], colors="black", linewidths=1.2))
+        (parts["batch"],) = self.ax.plot([], [], "o", ms=8, mfc="none", mec="black", mew=0.9)
+        (parts["says_real"],) = self.ax.plot([], [], "+", ms=7, color="black", mew=1)
+        (parts["says_fake"],) = self.ax.plot([], [], "_", ms=7, color="black", mew=1)
+        (parts["wrong"],) = self.ax.plot([], [], "s", ms=9, mfc="none", mec="black", mew=1.2)
         self.ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=12, markerscale=1.5)
-        axes["noise"].set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), title="noise z", aspect="equal", xticks=[], yticks=[])
-        plane = game.z_lines if game.gan.latent_dim > 1 else np.pad(game.z_lines, ((0, 0), (0, 0), (0, 1)))
-        axes["noise"].add_collection(LineCollection(plane[..., :2], colors="black", linewidths=0.6, alpha=0.55))
-        (noise,) = axes["noise"].plot([], [], "X", ms=6, color=plotting.FAKE, mec="white", mew=0.5)
-        axes["text"].set_axis_off()
-        text = axes["text"].text(0, 1, "", va="top", fontsize=11.5, linespacing=1.35, transform=axes["text"].transAxes)
-        curves = {}
-        for panel, names in (("loss", ("d_loss", "g_loss")), ("distance", ("kl", "js"))):
-            for name, colour, style in zip(names, (plotting.REAL, plotting.FAKE), ("-", "--"), strict=True):
-                label = {"d_loss": "D", "g_loss": "G", "kl": "KL(data || model)", "js": "Jensen-Shannon"}[name]
-                (curves[name],) = axes[panel].plot([], [], style, color=colour, label=label)
-            axes[panel].set(xlim=(0, 128), xlabel="round", ylim=(0, 1.5 if panel == "loss" else 3))
-            axes[panel].set_ylabel("loss" if panel == "loss" else "nats")
+        noise.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), title="noise z", aspect="equal", xticks=[], yticks=[])
+        noise.add_collection(LineCollection(_in_plane(game.z_lines), **mesh))
+        (parts["noise"],) = noise.plot([], [], "X", ms=6, **fake)
+        text.set_axis_off()
+        parts["text"] = text.text(0, 1, "", va="top", fontsize=11.5, linespacing=1.35, transform=text.transAxes)
+        for panel, unit, top, labels in (
+            ("loss", "loss", 1.5, {"d_loss": "D", "g_loss": "G"}),
+            ("distance", "nats", 3, {"kl": "KL(data || model)", "js": "Jensen-Shannon"}),
+        ):
+            looks = zip(labels.items(), (plotting.REAL, plotting.FAKE), ("-", "--"), strict=True)
+            for (name, label), colour, style in looks:
+                (parts[name],) = axes[panel].plot([], [], style, color=colour, label=label)
+            axes[panel].set(xlim=(0, 128), xlabel="round", ylim=(0, top), ylabel=unit)
             axes[panel].legend(loc="upper right", fontsize=11)
-        self.parts = {"heat": heat, "mesh": mesh, "real": real, "fake": fake, "arrows": arrows, "moves": moves}
-        self.parts |= {"batch": batch, "says_real": says_real, "says_fake": says_fake, "wrong": wrong}
-        self.parts |= {"noise": noise, "text": text, **curves}
+        self.parts = parts
         self.figure = plotting.MovingFigure(figure, self.parts.values())
 
     def draw(self, game):
@@ -333,14 +322,13 @@ class Board:
         parts["moves"].set_segments(marks.get("moves", []))
         for name in ("batch", "says_real", "says_fake", "wrong"):
             parts[name].set_data(*marks.get(name, empty).T)
-        codes = marks.get("noise", empty)
-        parts["noise"].set_data(codes[:, 0], codes[:, 1] if codes.shape[1] > 1 else np.zeros(len(codes)))
+        parts["noise"].set_data(*_in_plane(marks.get("noise", empty)).T)
         parts["text"].set_text(_text(game))
         self._draw_curves(game.history)
         return self.figure.png()
 
     def _draw_curves(self, history):
-        grown, now = False, history["round"][-1]
+        now = history["round"][-1]
         for names in (("d_loss", "g_loss"), ("kl", "js")):
             axes = self.parts[names[0]].axes
             for name in names:
@@ -349,11 +337,9 @@ class Board:
             last = [history[name][-1] for name in names if np.isfinite(history[name][-1])]
             if now > right:
                 axes.set_xlim(0, 2 * now)
-                grown = True
             if last and not low <= min(last) <= max(last) <= high:
                 axes.set_ylim(min(low, 1.5 * min(last)), max(high, 1.5 * max(last)))
-                grown = True
-        if grown:
+        if self.figure.figure.stale:  # since its limits are others: what moves is animated, which does not count
             self.figure.refresh()
 
     def point(self, right, down):
@@ -362,14 +348,17 @@ class Board:
         return self.ax.transData.inverted().transform((right * size.width, (1 - down) * size.height))
 
 
+def _in_plane(codes):
+    """The first two numbers of codes `(..., d)`; codes of one number lie on a line."""
+    return np.concatenate([codes, np.zeros_like(codes)], axis=-1)[..., :2]
+
+
 def _text(game):
     """What the panel in the middle says: counts and measures, or where in slow motion we are."""
     if game.stage is not None:
         whose, part = game.turn
-        stages = [
-            f"{'▶' if i == part else '   '} {i + 1} {text}"
-            for i, text in enumerate(D_STAGES if whose == "D" else G_STAGES)
-        ]
+        texts = D_STAGES if whose == "D" else G_STAGES
+        stages = [f"{'▶' if i == part else '   '} {i + 1} {text}" for i, text in enumerate(texts)]
         return "\n".join([f"round {game.rounds + ('moves' not in game.marks):,}, step of {whose}", *stages])
     covered = ""
     if game.modes is not None:
@@ -394,10 +383,6 @@ PAGE = (
 )
 
 
-def _interval(speed):
-    return 1200 if speed == STAGES else 50  # milliseconds between two frames at least
-
-
 def _put(name, control, value):
     """Set a control to a value; ValueError where it would take another, as a slider does beyond its ends."""
     with contextlib.suppress(TraitError, TypeError, ValueError):
@@ -412,23 +397,21 @@ def _put(name, control, value):
 
 
 def _controls(data_names):
-    choice, slider = ipywidgets.Dropdown, ipywidgets.IntSlider
+    choice, slider, steps = ipywidgets.Dropdown, ipywidgets.IntSlider, ipywidgets.SelectionSlider
     rate = {"base": 10, "min": -5, "max": -1, "step": 0.1, "readout_format": ".1e"}
     controls = {
         "data": choice(options=data_names, description="data"),
         "seed": ipywidgets.BoundedIntText(min=0, max=10**6, description="seed"),
         "noise": choice(options=[1, 2, 8, 32], description="noise dimension"),
         "layers": slider(min=1, max=4, description="hidden layers"),
-        "width": ipywidgets.SelectionSlider(options=[4, 8, 16, 32, 64, 128], description="width"),
+        "width": steps(options=[4, 8, 16, 32, 64, 128], description="width"),
         "loss": choice(options=list(GAMES), description="loss"),
         "penalty": choice(options=[0.0, 0.01, 0.1, 1.0], description="R1 and R2, gamma"),
         "optimizer": choice(options=list(OPTIMIZERS), description="optimizer"),
         "d_rate": ipywidgets.FloatLogSlider(description="learning rate D", **rate),
         "g_rate": ipywidgets.FloatLogSlider(description="learning rate G", **rate),
         "d_steps": slider(min=1, max=5, description="D steps per G step"),
-        "speed": ipywidgets.SelectionSlider(
-            options=[STAGES, 1, 3, 10, 30, 100], value=10, description="rounds a frame"
-        ),
+        "speed": steps(options=[STAGES, 1, 3, 10, 30, 100], value=10, description="rounds a frame"),
     }
     for name, value in SETTINGS.items():
         controls[name].value = value

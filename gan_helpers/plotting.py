@@ -120,9 +120,8 @@ class MovingFigure:
         named = to_rgba_array([REAL, FAKE, "black", NEUTRAL])
         shades = np.concatenate([BELIEF(np.linspace(0, 1, 40)), named])[:, :3]
         mixed = np.rint(255 * np.concatenate([1 - share * (1 - shades) for share in (1, 0.75, 0.5)])).astype(int)
-        free = 255 - len(mixed)
-        own = self._picture().quantize(free, method=Image.Quantize.MEDIANCUT).getpalette()
-        colours = np.concatenate([mixed, np.reshape(own, (-1, 3))[:free]])  # up to Pillow 10.0 zeros follow
+        own = self._picture().quantize(255 - len(mixed), method=Image.Quantize.MEDIANCUT).getpalette()
+        colours = np.concatenate([mixed, np.reshape(own, (-1, 3))])
         colours = colours[colours.min(axis=1) < 246]  # Pillow rounds, and what is nearly white would stand in for it
         palette = Image.new("P", (1, 1))
         palette.putpalette([*colours.ravel().tolist(), 255, 255, 255])
@@ -271,21 +270,18 @@ def block_diagram(blocks, arrows, size=(9, 2.6), ax=None):
         ValueError: an arrow names a block that does not exist.
     """
     ax = ax or plt.figure(figsize=size).gca()
-    width, height = 0.68, 0.56
-    for x, y, text, *colour in blocks.values():
+    boxes = {}
+    for name, (x, y, text, *colour) in blocks.items():
         edge = colour[0] if colour else NEUTRAL
-        box = plt.Rectangle((x - width / 2, y - height / 2), width, height, facecolor="white", edgecolor=edge, lw=2.5)
-        ax.add_patch(box)
+        boxes[name] = plt.Rectangle((x - 0.34, y - 0.28), 0.68, 0.56, facecolor="white", edgecolor=edge, lw=2.5)
+        ax.add_patch(boxes[name])
         ax.text(x, y, text, ha="center", va="center", color="black", fontsize=12)
     for start, end, *label in arrows:
         if start not in blocks or end not in blocks:
             raise ValueError(f"the arrow {start} -> {end} needs two of the blocks {', '.join(blocks)}.")
-        a, b = np.array(blocks[start][:2], float), np.array(blocks[end][:2], float)
-        step = b - a
-        # Leave each box at its edge: shrink the line by the half box it would cross.
-        reach = min(width / 2 / abs(step[0]) if step[0] else np.inf, height / 2 / abs(step[1]) if step[1] else np.inf)
-        a, b = a + step * reach, b - step * reach
-        ax.annotate("", b, a, arrowprops={"arrowstyle": "-|>", "lw": 1.8, "color": NEUTRAL, "shrinkA": 0, "shrinkB": 2})
+        a, b = boxes[start].get_center(), boxes[end].get_center()
+        edges = {"patchA": boxes[start], "patchB": boxes[end], "shrinkA": 0, "shrinkB": 1}
+        ax.annotate("", b, a, arrowprops={"arrowstyle": "-|>", "lw": 1.8, "color": NEUTRAL, **edges})
         if label:
             ax.text(*((a + b) / 2 + (0, 0.06)), label[0], ha="center", va="bottom", fontsize=11)
     xs, ys = zip(*(block[:2] for block in blocks.values()), strict=True)
@@ -307,11 +303,9 @@ def number_grids(arrays, titles, windows=None, size=1.0):
         The axes, one for each array.
     """
     arrays = [np.atleast_2d(np.asarray(array, float)) for array in arrays]
-    height = 0.5 + size * max(len(array) for array in arrays) / 2
     widths = [array.shape[1] for array in arrays]
-    _, axes = plt.subplots(
-        1, len(arrays), figsize=(size * sum(widths) / 2 + 1.2, height), width_ratios=widths, squeeze=False
-    )
+    figsize = (size * sum(widths) / 2 + 1.2, size * max(map(len, arrays)) / 2 + 0.5)
+    _, axes = plt.subplots(1, len(arrays), figsize=figsize, width_ratios=widths, squeeze=False)
     for ax, array, title, window in zip(axes[0], arrays, titles, windows or [None] * len(arrays), strict=True):
         largest = max(np.nanmax(np.abs(array)), 1e-9) if np.isfinite(array).any() else 1.0
         ax.imshow(array, cmap=BELIEF, vmin=-2 * largest, vmax=2 * largest)

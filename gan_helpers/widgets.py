@@ -71,13 +71,14 @@ class TrainingView(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         epochs, self.steps = self.params["epochs"], self.params["steps"]  # the steps of a Python generator are unknown
         self.total = self.params.get("total_steps") or (epochs * self.steps if self.steps else None)
-        self.in_notebook = get_ipython() is not None and hasattr(get_ipython(), "kernel")
         self.start = time.monotonic()
         self.before = self.done = 0
         self.due = self.start + self.PAUSE
         self.logs, self.handle, self.button = {}, None, None
-        if self.in_notebook and "JPY_SESSION_NAME" in os.environ:  # there is a Jupyter server to ask
-            self.button = display(_interrupt_button(), display_id=True)
+        if hasattr(get_ipython(), "kernel"):  # a notebook
+            if "JPY_SESSION_NAME" in os.environ:  # there is a Jupyter server to ask
+                self.button = display(_interrupt_button(), display_id=True)
+            self.handle = display(HTML(""), display_id=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.before = epoch * self.steps if self.steps else self.done
@@ -96,26 +97,20 @@ class TrainingView(keras.callbacks.Callback):
         finally:
             if self.button is not None:
                 self.button.update(HTML(""))
-            if not self.in_notebook:
+            if self.handle is None:
                 print(file=sys.stderr)
 
     def _draw(self):
         clock = time.monotonic()
         losses = "  ".join(f"{name} {float(value):.3f}" for name, value in self.logs.items())
         bar = tqdm.format_meter(self.done, self.total, clock - self.start, ncols=78, unit=" steps", prefix=self.title)
-        if self.in_notebook:
-            self._show(f"{bar}\n{losses}")
-        else:
+        if self.handle is None:
             print(f"\r{bar}  {losses}", end="", file=sys.stderr, flush=True)
+        else:
+            text = html.escape(f"{bar}\n{losses}")
+            self.handle.update(HTML(f"<pre style='margin:0'>{text}</pre>{self._samples()}"))
         cost = time.monotonic() - clock
         self.due = time.monotonic() + max(self.PAUSE, cost / self.SHARE)
-
-    def _show(self, text):
-        content = f"<pre style='margin:0'>{html.escape(text)}</pre>{self._samples()}"
-        if self.handle is None:
-            self.handle = display(HTML(content), display_id=True)
-        else:
-            self.handle.update(HTML(content))
 
     def _samples(self):
         if self.sample is None:
@@ -123,7 +118,7 @@ class TrainingView(keras.callbacks.Callback):
         try:
             return _image_tag(plotting.png(self.sample(), self.columns, scale=2), "samples from fixed noise")
         except Exception as error:  # training goes on without the picture
-            return _alert(f"The samples cannot be shown: {error}")
+            return alert(f"The samples cannot be shown: {error}")
 
 
 def _image_tag(picture, alt, style=""):
@@ -131,7 +126,8 @@ def _image_tag(picture, alt, style=""):
     return f"<img style='{style}' alt='{html.escape(alt)}' src='data:image/png;base64,{data}'>"
 
 
-def _alert(text):
+def alert(text):
+    """HTML of a sentence that says what is wrong."""
     return f"<div role='alert' style='max-width:420px; line-height:1.4'>⚠ {html.escape(text)}</div>"
 
 
@@ -219,7 +215,7 @@ class Panel(ipywidgets.HBox):
 
     def say(self, text):
         """Show a sentence under the controls."""
-        self.problem.value = _alert(text)
+        self.problem.value = alert(text)
 
 
 def live_picture(draw, **controls):
@@ -386,14 +382,13 @@ class LatentExplorer(Panel):
         inputs = dict(inputs or getattr(model, "latent_inputs", None) or {"z": self._latent_dim(model)})
         if "z" not in inputs:
             raise ValueError(f'inputs must name z, as {{"z": 64}} does, not only {", ".join(inputs)}.')
-        self.latent_dim, self.codes = checks.count("z", inputs.pop("z")), inputs.pop("codes", 0)
-        self.codes = checks.count("codes", self.codes) if self.codes else 0
-        self.conditional = bool(self.codes or inputs)
+        self.latent_dim, codes = checks.count("z", inputs.pop("z")), inputs.pop("codes", 0)
+        codes = checks.count("codes", codes) if codes else 0
         self.model = tf.function(model) if isinstance(model, keras.Model) else model
         self.given = None if start is None else checks.codes(start, self.latent_dim, "start")
         self.row = checks.count("row", row if start is None else len(self.given))
         self.scale = (8 if self.row == 1 else 4) if scale is None else checks.count("scale", scale)
-        self.rng, self._quiet = np.random.default_rng(checks.seed(seed) % 2**32), True
+        self.rng = np.random.default_rng(checks.seed(seed) % 2**32)
         self.path, self._pictures = [], []
 
         self.selectors = {}
@@ -402,7 +397,7 @@ class LatentExplorer(Panel):
             pairs = [(str(text), i) for i, text in enumerate(names)]
             self.selectors[name] = ipywidgets.Dropdown(options=pairs, value=0, description=name.rstrip("s"))
         code = {"min": -1.0, "max": 1.0, "step": 0.02}
-        self.code_sliders = [ipywidgets.FloatSlider(description=f"code {i + 1}", **code) for i in range(self.codes)]
+        self.code_sliders = [ipywidgets.FloatSlider(description=f"code {i + 1}", **code) for i in range(codes)]
         self.directions, texts = self._named_directions(directions, raw)
         # Along a direction of length 1 codes have deviation 1: six to either side pass through all that is typical.
         reach = {"min": -6.0, "max": 6.0, "step": 0.1}
@@ -432,17 +427,14 @@ class LatentExplorer(Panel):
         return dim
 
     def _named_directions(self, directions, raw):
-        dim, share = self.latent_dim, None
-        raw = [raw] if np.ndim(raw) == 0 else list(raw)
-        if not all(type(i) is not bool and isinstance(i, (int, np.integer)) and 0 <= i < dim for i in raw):
+        dim, share, raw = self.latent_dim, None, np.atleast_1d(raw).tolist()
+        if not all(type(i) is int and 0 <= i < dim for i in raw):
             raise ValueError(f"raw must be numbers of coordinates, from 0 to {dim - 1}, not {raw}.")
-        if np.ndim(directions) > 0 and len(directions):
-            directions = checks.codes(directions, dim, "directions")
-        elif np.ndim(directions) > 0 or directions in (0, None):
-            directions = []
-        else:
+        if np.ndim(directions) == 0 and directions:
             fixed, n = self._conditions(2 * dim), min(checks.count("directions", directions), dim)
             directions, share = strongest_directions(lambda z: self._generate(z, fixed), dim, n)
+        else:  # directions, or none at all: [], 0 or None
+            directions = checks.codes(directions, dim, "directions") if np.ndim(directions) and len(directions) else []
         texts = [f"direction {i + 1}" + ("" if share is None else f" ({share[i]:.0%})") for i in range(len(directions))]
         rows = np.float32([*directions, *np.eye(dim)[raw]]).reshape(-1, dim)
         return rows, [*texts, *(f"z[{i}]" for i in raw)]
@@ -450,12 +442,12 @@ class LatentExplorer(Panel):
     def _conditions(self, n):
         """The other inputs of a conditional model, from their controls."""
         conditions = {name: np.full(n, control.value) for name, control in self.selectors.items()}
-        if self.codes:
+        if self.code_sliders:
             conditions["codes"] = np.tile(np.float32([slider.value for slider in self.code_sliders]), (n, 1))
         return conditions
 
     def _generate(self, z, conditions):
-        return self.model(z=z, **conditions) if self.conditional else self.model(z)
+        return self.model(z=z, **conditions) if conditions else self.model(z)
 
     @property
     def z(self):
@@ -519,9 +511,7 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     frames, captions = list(frames), list(map(str, captions))
     last = len(frames) - 1
     if len(frames) != len(captions) or not frames:
-        raise ValueError(
-            f"a player needs as many captions as frames, at least one, not {len(captions)}, {len(frames)}."
-        )
+        raise ValueError(f"a player needs as many captions as frames, at least one, not {len(captions)}, {last + 1}.")
     if not all(isinstance(frame, BYTES) for frame in frames):
         raise ValueError("frames must be the bytes of PNG files, as plotting.png and MovingFigure.png make them.")
     start = last if start is None else start

@@ -82,9 +82,9 @@ def save(name, networks, history=None, dtype=np.int8, folder=FOLDER):
     Raises:
         ValueError: another dtype, weights that are not finite, or a network that Keras cannot build again.
     """
-    kinds = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
-    kind = kinds.get(dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype))
-    if kind is None:
+    kinds = ("float32", "float16", "int8")
+    kind = getattr(dtype, "__name__", str(dtype))  # a class has such a name, and a np.dtype is called so as text
+    if kind not in kinds:
         raise ValueError(f"dtype must be one of {', '.join(kinds)}, not {dtype!r}.")
     arrays = {}
     for role, network in networks.items():
@@ -92,13 +92,11 @@ def save(name, networks, history=None, dtype=np.int8, folder=FOLDER):
         for i, weight in enumerate(network.get_weights()):
             if not np.isfinite(weight).all():
                 raise ValueError(f"the weights of the {role} contain NaN or infinity: they are not saved.")
-            key, stored = f"{role}/{i}", kind
-            if kind == np.int8 and weight.ndim > 1:
+            table = weight.ndim > 1  # the others, biases and norms, are few and count more
+            if kind == "int8" and table:
                 scale = np.maximum(np.abs(weight).max(axis=tuple(range(weight.ndim - 1))) / 127, 1e-12)
-                arrays[f"{key}/scale"], weight = scale, np.rint(weight / scale)
-            elif kind == np.int8:
-                stored = np.float16  # biases and norms are few, and count more
-            arrays[key] = weight.astype(stored)
+                arrays[f"{role}/{i}/scale"], weight = scale, np.rint(weight / scale)
+            arrays[f"{role}/{i}"] = weight.astype("float16" if kind == "int8" and not table else kind)
     arrays.update({f"history/{key}": np.float32(values) for key, values in (history or {}).items()})
     _build(name, arrays, networks)
     write_arrays(name, arrays, folder)
@@ -181,13 +179,9 @@ def reduced(config):
     elif config.get("module") == "keras.layers":
         arguments = inspect.signature(getattr(keras.layers, config["class_name"]).__init__).parameters.values()
         needed = [a.name for a in arguments if a.default is a.empty] + ["batch_shape"]
-        settings = {key: value for key, value in config["config"].items() if key in needed}
-        usual = _defaults(config["class_name"], json.dumps(settings))
-        kept = {k: v for k, v in config["config"].items() if k in (*needed, "name") or v != usual.get(k, usual)}
-        if isinstance(kept.get("activation"), dict):  # by name, where it has one: Keras 3.9 reads no layer there
-            words = _words("Activation", kept)
-            kept["activation"] = next((n for n, layer in ACTIVATIONS.items() if layer == words), kept["activation"])
-        config["config"] = kept
+        settings = config["config"]
+        usual = _defaults(config["class_name"], json.dumps({k: v for k, v in settings.items() if k in needed}))
+        config["config"] = {k: v for k, v in settings.items() if k in (*needed, "name") or v != usual.get(k, usual)}
     return {key: value for key, value in config.items() if key not in ("build_config", "compile_config")}
 
 
@@ -217,11 +211,10 @@ def _described(network):
     parts, places = [], {}
     for layer in network["config"]["layers"]:
         settings, name = dict(layer["config"]), layer["class_name"]
-        activation = None
         if name == "InputLayer":
             settings["batch_shape"] = settings["batch_shape"][1:]
-        if re.fullmatch(r"Dense|\w*Conv\dD(Transpose)?", name):  # what a layer does in the end is a part of its own
-            activation = settings.pop("activation", None)
+        # What these layers do in the end is a part of its own.
+        activation = settings.pop("activation", None) if re.fullmatch(r"Dense|\w*Conv\dD(Transpose)?", name) else None
         parts.append((_words(name, settings, layer), layer.get("inbound_nodes")))
         if activation is not None:
             parts.append((_words("Activation", {"activation": activation}), None))
@@ -247,11 +240,10 @@ def _words(name, settings, layer=None):
 
 def _inputs(nodes, places):
     """Where the inputs of a layer come from: the places of layers, and other arguments as they are."""
-    if isinstance(nodes, dict):
-        if "keras_history" in nodes:
-            nodes = nodes["keras_history"]
-        else:
-            return [text for key, value in nodes.items() if key != "class_name" for text in _inputs(value, places)]
+    if isinstance(nodes, dict) and "keras_history" in nodes:
+        nodes = nodes["keras_history"]
+    elif isinstance(nodes, dict):
+        return [text for key, value in nodes.items() if key != "class_name" for text in _inputs(value, places)]
     if isinstance(nodes, list) and len(nodes) == 3 and isinstance(nodes[0], str):
         name, node, tensor = nodes
         return [f"{places[name]}" + (f" (call {node + 1}, output {tensor + 1})" if node or tensor else "")]
