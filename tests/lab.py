@@ -148,7 +148,8 @@ def by_keyboard(slider):
 def by_pointer(slider):
     handle, bar = slider.locator(".noUi-handle").bounding_box(), slider.locator(".noUi-target").bounding_box()
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    to = bar["x"] + bar["width"] * (0.25 if x > bar["x"] + bar["width"] / 2 else 0.75)
+    # Almost to an end: of three places, a quarter of the way might be rounded to where the handle is.
+    to = bar["x"] + bar["width"] * (0.1 if x > bar["x"] + bar["width"] / 2 else 0.9)
     slider.page.mouse.move(x, y)
     slider.page.mouse.down()
     slider.page.mouse.move(to, y, steps=4)
