@@ -87,7 +87,8 @@ def execute(notebook, manager=None, allow_errors=False):
     )
     start = time.monotonic()
     # As readers see it: with figures in the notebook, whatever the tests ask of matplotlib.
-    client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    client.execute(env=environment, cleanup_kc=True)  # the kernel ends with the notebook, whoever manages it
     return time.monotonic() - start
 
 
