@@ -88,13 +88,13 @@ class Lab:
         return page
 
 
-def run_all(page, seconds=600):
+def run_all(page, seconds=240):
     """Run all cells and wait until the last has its number. Fails where a cell fails."""
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
     wait_until_run(page, seconds)
 
 
-def wait_until_run(page, seconds=600):
+def wait_until_run(page, seconds=240):
     numbered = (
         "[...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]"
         ".every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"

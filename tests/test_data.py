@@ -90,7 +90,6 @@ def test_damaged_file_says_so(monkeypatch, tmp_path, damage):
 
 
 @pytest.mark.clock
-@pytest.mark.clock
 def test_loading_is_quick_and_does_not_import_tensorflow():
     code = (
         "import time, sys; from gan_helpers import data, plotting; start = time.perf_counter();"

@@ -23,7 +23,7 @@ def names_of(node, context):
 
 
 def uses_and_makes(source):
-    """The names that a cell takes from earlier ones, those that it binds whatever happens, and all it may change."""
+    """Names: taken from earlier cells, bound whatever happens, bound or changed perhaps, and imported."""
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     inner = {argument.arg for node in nodes if isinstance(node, ast.arguments) for argument in node.args}
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
 def test_lesson_in_the_browser(open_page, name):
     """Every slider of every lesson, in JupyterLab, after the cells that it needs; what is trained is loaded."""
     page = open_page(f"widgets_of_{name}")
-    labs.run_all(page)
+    labs.run_all(page, 180)
     outputs = page.locator(".jp-Cell-outputArea", has=page.locator("img.widget-image:not(.gan-picture)"))
     moved = [move_every_slider(page, outputs.nth(i), both=False) for i in range(outputs.count())]
     assert sum(moved) + page.locator(".gan-arena").count() > 0
