@@ -112,6 +112,13 @@ def count_pictures(page, image="img.gan-picture"):
     )
 
 
+def slowness():
+    """`import tensorflow` in a new interpreter, here and now, in units of the four seconds of a usual laptop."""
+    clock = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, capture_output=True)
+    return (time.monotonic() - clock) / 4
+
+
 def frames_per_second(page, seconds=3):
     before, clock = page.evaluate("window.count"), time.monotonic()
     page.wait_for_timeout(1000 * seconds)
