@@ -137,6 +137,17 @@ def test_agreement_is_the_information_between_two_views():
     np.testing.assert_allclose(model.agreement(*tf.zeros((2, 100, 28, 28, 1))), information, atol=1e-4)
 
 
+def test_balance_is_how_often_agreement_counts_the_entropy_of_the_shares():
+    share = np.arange(1, 11) / 55
+    p = np.eye(10)[np.repeat(np.arange(10), np.arange(1, 11))]  # 55 images, surely read, some categories rare
+    entropy = -(share * np.log(share)).sum()
+    for balance in (1.0, 3.0):
+        model = make(transform=lambda x, seed: x, agreement_weight=1.0, balance=balance)
+        model.read = lambda x: (tf.constant(30 * p, tf.float32), None, None)
+        found = float(model.agreement(*tf.zeros((2, 55, 28, 28, 1))))
+        assert found == pytest.approx((2 * balance - 1) * entropy, abs=1e-4)
+
+
 def test_virtual_adversarial_loss_is_the_kl_after_the_worst_step():
     """Where Q's logits are a known linear function of the image, the worst direction is known, too."""
     model = make(transform=random_affine, vat_weight=1.0, radius=2.0)

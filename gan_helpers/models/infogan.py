@@ -93,15 +93,14 @@ class InfoGAN(GAN):
         """The information, in nats, that Q's category of one view of an image has about that of the other view.
 
         It is large if both views get the same category, if Q is sure of it, and if all categories are
-        equally frequent, as they are among the samples. (X. Ji et al., arXiv:1807.06653.)
+        equally frequent, as they are among the samples. (X. Ji et al., arXiv:1807.06653.) It is twice
+        the entropy of the categories' shares, minus that of the pairs; the former counts `balance` times.
         """
         p, q = (tf.nn.softmax(self.read(view)[0]) for view in (one, other))
-        joint = tf.matmul(p, q, transpose_a=True) / tf.cast(
-            tf.shape(one)[0], p.dtype
-        )  # probability of each pair of categories
-        joint = (joint + tf.transpose(joint)) / 2 + 1e-8
-        share = tf.reduce_sum(joint, axis=0)
-        return tf.reduce_sum(joint * tf.math.log(joint / (share * share[:, None])))
+        pairs = tf.matmul(p, q, transpose_a=True) / tf.cast(tf.shape(one)[0], p.dtype)  # probability of each pair
+        pairs = (pairs + tf.transpose(pairs)) / 2 + 1e-8
+        share = tf.reduce_sum(pairs, axis=0)
+        return tf.reduce_sum(pairs * (tf.math.log(pairs) - self.balance * tf.math.log(share * share[:, None])))
 
     def virtual_adversarial(self, x):
         """KL, in nats, by which Q's category of an image changes under the worst change of length `radius`."""
@@ -146,6 +145,7 @@ class InfoGAN(GAN):
         instance_noise=0.0,
         transform=None,
         agreement_weight=0.0,
+        balance=1.0,
         vat_weight=0.0,
         radius=1.5,
         **options,
@@ -164,6 +164,9 @@ class InfoGAN(GAN):
             agreement_weight, vat_weight: weights of what Q learns from real images, so moved, see
                 `agreement` and `virtual_adversarial`; 0 for nothing, as in the paper. They cost one more batch
                 of data for each step.
+            balance: how much more than in the information itself `agreement` counts the entropy of the
+                categories' shares among real images. 1 leaves it as it is; above, no category stays empty for
+                long. (W. Hu et al., arXiv:1702.08720, who give that entropy four times the weight.)
             radius: length of the change of an image, over all its pixels, under which Q is to stay steady.
             options: loss, r1, r2, gradient_penalty and d_steps, as in `GAN.compile`.
         """
@@ -172,7 +175,7 @@ class InfoGAN(GAN):
                 "agreement_weight and vat_weight need a transform of the images and a category to agree on."
             )
         weights = {"category_weight": category_weight, "code_weight": code_weight}
-        real = {"agreement_weight": agreement_weight, "vat_weight": vat_weight, "radius": radius}
+        real = {"agreement_weight": agreement_weight, "balance": balance, "vat_weight": vat_weight, "radius": radius}
         self.keep(q_optimizer=q_optimizer, instance_noise=instance_noise, transform=transform, **weights, **real)
         super().compile(d_optimizer, g_optimizer, **options)
 
