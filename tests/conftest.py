@@ -51,6 +51,16 @@ def open_page(lab):
         page.context.close()
 
 
+@pytest.fixture
+def slowness():
+    """Call it when the work is done: how slow the machine is, before the test or now, whichever was slower.
+
+    Other work on the machine may begin in between.
+    """
+    before_it = labs.slowness()
+    return lambda: max(before_it, labs.slowness())
+
+
 @pytest.fixture(autouse=True)
 def in_graph_mode(request, monkeypatch):
     """XLA compiles every small model for seconds: only tests that are marked `xla` let it be chosen."""

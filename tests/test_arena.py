@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from gan_helpers import arena, data, widgets
-from tests import lab as labs
 from tests.test_game import make_gan, moved, weights
 
 DATA = {"ring": data.ring(sigma=0.05), "moons": data.moons(500, seed=0)}
@@ -309,9 +308,8 @@ def test_no_class_does_everything():
 
 
 @pytest.mark.clock
-def test_ten_frames_a_second_are_possible():
+def test_ten_frames_a_second_are_possible(slowness):
     """The kernel's part of a frame of ten rounds, with the notebook's first networks, on a usual laptop."""
-    before_it = labs.slowness()
     place = arena.Arena(make_gan, DATA)
     place.frame()
     seconds = []
@@ -319,4 +317,4 @@ def test_ten_frames_a_second_are_possible():
         start = time.perf_counter()
         place.frame()
         seconds.append(time.perf_counter() - start)
-    assert np.median(seconds) < 0.1 * max(1, before_it, labs.slowness())
+    assert np.median(seconds) < 0.1 * max(1, slowness())
