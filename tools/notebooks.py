@@ -167,12 +167,12 @@ def trains(notebook):
 def fingerprint(notebook):
     """What the training in a notebook depends on, as hashes: its code, modules of gan_helpers, and three pins."""
     cells = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    cells = re.sub(r"^(\s*)[%!].*", r"\1pass", cells, flags=re.M)  # magics
+    cells = without_magics(cells)
     cells = re.sub(r"git\+[^\"\s]+", "git+", cells)  # where the helpers are fetched from
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    modules = {name: _hash(_source(name)) for name in sorted(_modules(cells))}
+    modules = {name: hash_of(ast.parse(_source(name))) for name in sorted(_modules(cells))}
     versions = {name: re.search(rf"^{name}==(.+)$", pins, re.M)[1] for name in ("tensorflow", "keras", "numpy")}
-    return {"cells": _hash(cells), **modules, **versions}
+    return {"cells": hash_of(ast.parse(cells)), **modules, **versions}
 
 
 def _source(module):
@@ -195,9 +195,13 @@ def _modules(source):
     return found
 
 
-def _hash(source):
-    """Of the code, whatever its layout, comments and docstrings: the same for each version of Python."""
-    return hashlib.sha256(json.dumps(_plain(ast.parse(source))).encode()).hexdigest()[:16]
+def without_magics(source):
+    return re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.M)
+
+
+def hash_of(tree):
+    """Of the code in a syntax tree, whatever its layout, comments and docstrings: the same for each Python."""
+    return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()[:16]
 
 
 def _plain(node):
