@@ -53,9 +53,9 @@ def read(name):
 def strays(record, live):
     """Where the run just made is unlike the recorded ones: a list of sentences, empty if nowhere.
 
-    A measure strays if it lies farther from the recorded values than these lie from one another: above the highest
-    or below the lowest by more than the distance between the two. A run of the same algorithm does so about once in
-    a hundred times with five recorded seeds, and less often with more; where all seeds agree, it must agree, too.
+    A measure strays if it lies outside of the `n` recorded values by more than 10/n times the distance from their
+    lowest to their highest. A run of the same algorithm does so about once in three hundred times if the measure is
+    normal, and once in sixty if it is as skewed as an exponential; where all seeds agree, it must agree, too.
 
     Args:
         record: what `read` returns.
@@ -75,7 +75,7 @@ def strays(record, live):
             raise ValueError(f"the record measures {', '.join(measures)}, not {', '.join(row)}.")
         for key, seen in measures.items():
             low, high = seen.min(), seen.max()
-            slack = high - low + 1e-6 * max(abs(low), abs(high))  # records are rounded
+            slack = 10 / len(seen) * (high - low) + 1e-6 * max(abs(low), abs(high))  # records are rounded
             if not low - slack <= row[key] <= high + slack:  # NaN strays as well
                 found.append(f"{variant}: {key} is {row[key]:.4g}, recorded {low:.4g} to {high:.4g}")
     return found
