@@ -153,6 +153,8 @@ def write(experiment, rows, variants):
 def record(name=None, seeds=None):
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # read by the processes that are started below
     found = experiments()
+    if name and name not in found:
+        raise SystemExit(f"there is no experiment {name!r}, only {', '.join(found)}.")
     for experiment in [found[name]] if name else found.values():
         _, variants = experiment.run()
         rows = kept_rows(experiment)
