@@ -31,17 +31,25 @@ def test_record_is_complete_and_of_the_present_text(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_row_made_anew_is_like_the_recorded_ones(name):
-    """The quickest one: whatever the package has become since, the algorithm is the same."""
+    """The quickest one: whatever the package has become since, the algorithm is the same.
+
+    On another processor a row is another run of the same algorithm, and one in some forty strays by chance. So where it
+    does, two more seeds are asked, and the algorithm is another one if one measure strays in all three.
+    """
     record = evidence.read(name)
-    seconds, variant, seed = min(
-        (s, variant, int(seed))
-        for variant, seen in record.items()
-        for s, seed in zip(seen["seconds"], seen["seed"], strict=True)
-    )
+    variant = min(record, key=lambda variant: record[variant]["seconds"].min())
+    quickest_first = record[variant]["seed"][np.argsort(record[variant]["seconds"])]
     function, _ = EXPERIMENTS[name].run()
-    row = experiments.row_of(function, variant, seed)
-    live = {key: value for key, value in row.items() if key not in ("variant", "seed", "seconds")}
-    assert evidence.strays(record, {variant: live}) == [], seconds
+    straying = None
+    for seed in quickest_first[:3]:
+        row = experiments.row_of(function, variant, int(seed))
+        live = {key: value for key, value in row.items() if key not in ("variant", "seed", "seconds")}
+        found = evidence.strays(record, {variant: live})
+        measures = {sentence.split(" is ")[0] for sentence in found}
+        straying = measures if straying is None else straying & measures
+        if not straying:
+            return
+    raise AssertionError(f"three rows made anew stray: {found}")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -161,6 +169,14 @@ def test_only_what_the_experiment_depends_on_is_its_text():
 def test_an_experiment_that_depends_on_the_notebooks_seed_is_refused():
     with pytest.raises(ValueError, match="takes its seed as an argument"):
         text("SEED = 0\nx = SEED + 1\ndef f(variant, seed):\n    return x", "f")
+
+
+def test_what_a_loop_fills_is_refused():
+    """`recipes` would be found, but without what the loop puts into it."""
+    loop = "recipes = {}\nfor scale in (1, 2):\n    recipes[scale] = scale\ndef f(variant, seed):\n    return recipes"
+    with pytest.raises(ValueError, match="'recipes' is filled in a loop"):
+        text(loop, "f")
+    assert "for" not in text(loop + "\ndef g(variant, seed):\n    return {}", "g")
 
 
 def test_a_row_must_be_finite_numbers():

@@ -81,7 +81,7 @@ def what_it_needs(source, *wanted):
     """The top-level statements of `source` on which the names `wanted` depend, in their order.
 
     A statement that changes what a name holds, such as `list.append`, is seen only where it assigns:
-    `recipes["mine"] = ...` is, a call is not.
+    `recipes["mine"] = ...` is, a call is not, and one inside of a loop or a condition is refused.
     """
     statements = ast.parse(source).body
     known = [_globals(compile(ast.Module([statement], []), "cell", "exec")) for statement in statements]
@@ -97,12 +97,22 @@ def what_it_needs(source, *wanted):
     while waiting:
         name = waiting.pop()
         for i, (binds, loads) in enumerate(known):
+            if name in _filled(statements[i]) - binds:
+                raise ValueError(f"{name!r} is filled in a loop or a condition: fill it in a statement of its own.")
             if name in binds and i not in kept:
                 kept.add(i)
                 waiting |= loads
     if "SEED" in set().union(*[known[i][1] for i in kept]):
         raise ValueError(f"{wanted[0]} depends on SEED: an experiment takes its seed as an argument.")
     return [statements[i] for i in sorted(kept)]
+
+
+def _filled(statement):
+    """Names of which a statement assigns members when it is run, however deep inside."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return set()
+    stored = [node for node in ast.walk(statement) if isinstance(getattr(node, "ctx", None), ast.Store)]
+    return {node.value.id for node in stored if isinstance(getattr(node, "value", None), ast.Name)}
 
 
 def _globals(code):
