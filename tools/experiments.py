@@ -172,8 +172,9 @@ def record(name=None, seeds=None):
         missing = [pair for pair in wanted if pair not in rows]
         start = time.monotonic()
         processes = min(os.cpu_count(), len(missing)) or 1
-        # "spawn": a process that is forked inherits a TensorFlow that it cannot use.
-        with multiprocessing.get_context("spawn").Pool(processes, _begin, [experiment.name]) as pool:
+        # "spawn": a process that is forked inherits a TensorFlow that it cannot use. And TensorFlow keeps every graph
+        # that it has made: after some hundred rows a process would hold gigabytes.
+        with multiprocessing.get_context("spawn").Pool(processes, _begin, [experiment.name], 40) as pool:
             for row in pool.imap_unordered(_row, missing):
                 rows[row["variant"], row["seed"]] = row
                 write(experiment, rows, variants)
