@@ -109,6 +109,7 @@ def test_arrows_run_one_way():
         "evidence/__init__": ["arena", "game", "losses", "metrics", "models", "pretrained", "widgets"],
         "pretrained/__init__": ["game", "losses", "metrics", "models", *figures],
         "metrics": ["game", "losses", "models", *figures],
+        "evaluation": ["game", "losses", "models", "pretrained", *figures],
         "losses": ["game", "metrics", "models", "pretrained", *figures],
         "plotting": ["arena", "game", "losses", "models", "pretrained", "widgets"],
         "widgets": ["arena", "game", "losses", "models", "metrics", "pretrained"],
