@@ -73,7 +73,7 @@ def save(name, networks, history=None, dtype=np.int8, folder=FOLDER):
 
     Args:
         name: of the notebook.
-        networks: dict from role to Sequential or functional `keras.Model`.
+        networks: dict from role to Sequential or functional `keras.Model`; empty if only the history is kept.
         history: dict from name to values of the training, such as `fit(...).history`.
         dtype: of the stored weights: float32, float16, or int8, which is enough for pixels. Then a table of
             weights is stored as whole numbers from -127 to 127, with a scale for each index of its last axis.
@@ -115,7 +115,7 @@ def arrays_of(name):
             f"the checksum of {path.name} is missing from {FOLDER / CHECKSUMS}: reinstall gan_helpers."
         )
     arrays = read_arrays(path, sums[path.name]) if zipfile.is_zipfile(path) else {}
-    if not any(key.endswith("/architecture") for key in arrays):
+    if not any(key.endswith("/architecture") or key.startswith("history/") for key in arrays):
         raise ValueError(f"{path.name} is damaged, or not a file of weights: reinstall gan_helpers.")
     return arrays
 
