@@ -12,7 +12,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from gan_helpers.data import mnist
-from gan_helpers.metrics import features, frechet_distance, nearest_neighbours
+from gan_helpers.metrics import _check_finite, features, frechet_distance, nearest_neighbours
 
 
 def _clouds(a, b, least=2):
@@ -22,9 +22,13 @@ def _clouds(a, b, least=2):
         raise ValueError(
             f"both clouds need shape (n, d) with n of at least {least} and the same d, not {a.shape} and {b.shape}."
         )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("the points contain NaN or infinity: every coordinate must be a finite number.")
+    _check_finite(a, b)
     return a, b
+
+
+def _blocks(a, b, n):
+    """Pairs of blocks of n points, one of each cloud, as many as the smaller cloud holds."""
+    return [(a[i : i + n], b[i : i + n]) for i in range(0, min(len(a), len(b)) - n + 1, n)]
 
 
 def frechet_floor(points, n, m):
@@ -82,10 +86,7 @@ def frechet_at_infinity(a, b, sizes=(1000, 2000, 5000), seed=0):
     a, b = _clouds(a, b, max(sizes))
     rng = np.random.default_rng(seed)
     a, b = rng.permutation(a), rng.permutation(b)
-    distances = []
-    for n in sizes:
-        starts = range(0, min(len(a), len(b)) - n + 1, n)
-        distances.append(np.mean([frechet_distance(a[i : i + n], b[i : i + n]) for i in starts]))
+    distances = [np.mean([frechet_distance(*pair) for pair in _blocks(a, b, n)]) for n in sizes]
     slope, limit = np.polyfit(1 / np.array(sizes), distances, 1)
     return float(limit), float(slope), np.array(distances)
 
@@ -116,8 +117,7 @@ def kernel_distance(a, b, size=500):
         return alike * alike * alike  # NumPy's power would take several times as long
 
     found = []
-    for i in range(0, min(len(a), len(b)) - size + 1, size):
-        x, y = a[i : i + size], b[i : i + size]
+    for x, y in _blocks(a, b, size):
         # A point's likeness to itself says nothing about the distribution: without the diagonal nothing is biased.
         within = sum(k.sum() - np.trace(k) for k in (kernel(x, x), kernel(y, y))) / (size * (size - 1))
         found.append(within - 2 * kernel(x, y).mean())

@@ -13,8 +13,8 @@ from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, wait_for
 from tools import notebooks
 
 LESSONS = [path.stem for path in notebooks.lessons()]
-WIDGETS = re.compile(r"\b(Arena|LatentExplorer|live_picture|plane_picture|player)\(")
-LIVE = re.compile(r"\b(Arena|LatentExplorer|live_picture|plane_picture)\(")  # a player needs no kernel
+LIVE = re.compile(r"\b(Arena|LatentExplorer|live_picture|plane_picture)\(")
+WIDGETS = re.compile(rf"{LIVE.pattern}|\bplayer\(")  # a player needs no kernel
 
 
 def names_of(node, context):

@@ -85,19 +85,16 @@ def what_it_needs(source, *wanted):
     """
     statements = ast.parse(source).body
     known = [_globals(compile(ast.Module([statement], []), "cell", "exec")) for statement in statements]
+    refused = []
     for (binds, _), statement in zip(known, statements, strict=True):
-        targets = [*getattr(statement, "targets", []), getattr(statement, "target", None)]
-        while targets:
-            target = targets.pop()
-            if isinstance(target, (ast.Subscript, ast.Attribute)):
-                targets.append(target.value)
-            elif isinstance(target, ast.Name):
-                binds.add(target.id)
+        if isinstance(statement, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+            binds |= _filled(statement)
+        refused.append(_filled(statement) - binds)
     kept, waiting = set(), set(wanted)
     while waiting:
         name = waiting.pop()
         for i, (binds, loads) in enumerate(known):
-            if name in _filled(statements[i]) - binds:
+            if name in refused[i]:
                 raise ValueError(f"{name!r} is filled in a loop or a condition: fill it in a statement of its own.")
             if name in binds and i not in kept:
                 kept.add(i)
@@ -111,8 +108,13 @@ def _filled(statement):
     """Names of which a statement assigns members when it is run, however deep inside."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return set()
-    stored = [node for node in ast.walk(statement) if isinstance(getattr(node, "ctx", None), ast.Store)]
-    return {node.value.id for node in stored if isinstance(getattr(node, "value", None), ast.Name)}
+    names = set()
+    for node in ast.walk(statement):
+        if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            while isinstance(node, (ast.Subscript, ast.Attribute)):
+                node = node.value
+            names |= {node.id} if isinstance(node, ast.Name) else set()
+    return names
 
 
 def _globals(code):
