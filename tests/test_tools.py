@@ -141,3 +141,35 @@ def test_the_version_is_set_everywhere_by_one_command(tmp_path):
     assert_one_version(tmp_path, "7.8.9")
     refused = subprocess.run([*command[:-1], "8"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 1 and "such as 0.2.0" in refused.stderr
+
+
+# --- claims and their wrong versions
+
+CLAIM = """x = 2
+print(f"x is {x}")
+assert x > 1, "x is small"
+assert x < 3, f"x is {x}, large"
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ([["x = 2", "x = 0"], ["x = 2", "x = 4"]], None),
+        ([["x = 2", "x = 0"]], "no wrong version trips ', large'"),
+        (
+            [["x = 2", "x = 0"], ["x = 2", "x = 2.5"], ["x = 2", "x = 4"]],
+            "this wrong version of the claim passed: x = 2.5",
+        ),
+        ([["x = 2", "x = y"]], "name 'y' is not defined"),
+        ([["x = 7", "x = 0"]], "the claim has no 'x = 7'"),
+    ],
+)
+def test_a_wrong_version_that_passes_is_found(broken, words, capsys):
+    cell, space = nbformat.v4.new_code_cell(CLAIM, metadata={"broken": broken}), {}
+    try:
+        exec(notebooks.after_wrong_versions(cell), space)
+    except Exception as error:
+        assert words and words in str(error)
+    else:
+        assert words is None and space["x"] == 2 and capsys.readouterr().out == "x is 2\n"

@@ -279,6 +279,39 @@ def load_instead_of_training(notebook):
     return found
 
 
+WRONG_VERSIONS = """
+import contextlib as _contextlib, io as _io
+_said = ""
+for _version in {versions!r}:
+    try:
+        with _contextlib.redirect_stdout(_io.StringIO()):
+            exec(_version, globals())
+    except AssertionError as _error:
+        _said += str(_error)
+    else:
+        raise AssertionError("this wrong version of the claim passed: " + _version)
+for _message in {messages!r}:
+    assert _message in _said, f"no wrong version trips {{_message!r}}"
+"""
+
+
+def after_wrong_versions(cell):
+    """Source that first runs the wrong versions a claim carries in its metadata, and then the claim.
+
+    `broken` is a list of pairs, what stands in the claim and what stands there instead. An assertion has to turn each
+    down, and each assertion one; then the claim itself puts all variables back. Raises ValueError for a pair that
+    changes nothing.
+    """
+    for old, _ in cell.metadata["broken"]:
+        if old not in cell.source:
+            raise ValueError(f"the claim has no {old!r} that could be replaced:\n{cell.source}")
+    asserted = [node.msg for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
+    parts = [message.values if isinstance(message, ast.JoinedStr) else [message] for message in asserted]
+    messages = [max((p.value for p in some if isinstance(p, ast.Constant)), key=len) for some in parts]
+    versions = [cell.source.replace(old, new) for old, new in cell.metadata["broken"]]
+    return WRONG_VERSIONS.format(versions=versions, messages=messages) + cell.source
+
+
 def seeds(path, *numbers):
     """Run the notebook itself with other seeds: no claim of it may depend on a lucky one."""
     for seed in numbers:
