@@ -33,7 +33,7 @@ def edit(path, old, new):
 
 
 CODE = "TRAIN_NOW = True\n\n\ndef f(x):\n    return x + 1\n"
-GAN = "from gan_helpers import plotting, widgets\nfrom gan_helpers.models.gan import GAN"
+GAN = "from gan_helpers import plotting, widgets\nfrom gan_helpers.models.gan import GAN\nGAN, plotting.REAL"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,28 @@ def test_modules_that_a_training_depends_on_are_followed(place):
     assert [name for name in before if before[name] != after.get(name)] == ["losses"]
     edit(place / "requirements.txt", "numpy==", "numpy==9.")
     assert notebooks.fingerprint(notebook_of(GAN))["numpy"].startswith("9.")
+
+
+LOSSES = "from gan_helpers import losses\n{}\nlosses.hinge(1, 2)"
+
+
+def test_only_what_a_notebook_uses_of_a_module_counts(place):
+    """Through the names that its functions use themselves; all of it where the module is handed on as a whole."""
+    one, all_of_it = (notebook_of(LOSSES.format(line)) for line in ("", "print(vars(losses))"))
+    before = [notebooks.fingerprint(notebook) for notebook in (one, all_of_it)]
+    path = place / "gan_helpers" / "losses.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n\ndef another():\n    return mean(1)\n", encoding="utf-8")
+    assert notebooks.fingerprint(one) == before[0]
+    assert notebooks.fingerprint(all_of_it) != before[1]
+    edit(path, "mean = tf.reduce_mean", "mean = tf.reduce_sum")
+    assert notebooks.fingerprint(one) != before[0]
+
+
+def test_a_parameter_named_like_a_module_is_not_the_module(place):
+    code = "from gan_helpers import losses\n\n\ndef f(losses):\n    return losses\n\n\nlosses.hinge(1, 2)"
+    before = notebooks.fingerprint(notebook_of(code))
+    edit(place / "gan_helpers" / "losses.py", "def least_squares(real, fake):", "def least_squares(real, false):")
+    assert notebooks.fingerprint(notebook_of(code)) == before
 
 
 def test_where_the_helpers_are_fetched_from_is_no_change():

@@ -36,6 +36,10 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when this is run as a script
+
+from tools import statements
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 3600  # a training on a busy machine; a dead kernel is noticed at once
@@ -165,12 +169,12 @@ def trains(notebook):
 
 
 def fingerprint(notebook):
-    """What the training in a notebook depends on, as hashes: its code, modules of gan_helpers, and three pins."""
+    """What the training in a notebook depends on, as hashes: its code, what it uses of gan_helpers, and three pins."""
     cells = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     cells = without_magics(cells)
     cells = re.sub(r"git\+[^\"\s]+", "git+", cells)  # where the helpers are fetched from
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    modules = {name: hash_of(ast.parse(_source(name))) for name in sorted(_modules(cells))}
+    modules = {name: hash_of(ast.Module(body, [])) for name, body in sorted(_helpers(cells).items())}
     versions = {name: re.search(rf"^{name}==(.+)$", pins, re.M)[1] for name in ("tensorflow", "keras", "numpy")}
     return {"cells": hash_of(ast.parse(cells)), **modules, **versions}
 
@@ -179,20 +183,46 @@ def _source(module):
     return (ROOT / "gan_helpers" / f"{module}.py").read_text(encoding="utf-8")
 
 
-def _modules(source):
-    """The modules of gan_helpers that the source imports, and those that these import, without NOT_TRAINING."""
-    found, waiting = set(), [source]
+def _helpers(source):
+    """What a source needs of gan_helpers, through other modules as well: dict from module, without NOT_TRAINING, to
+    statements. A function that is added to a module is no change for those who do not call it.
+    """
+    found, wanted, waiting = {}, {}, [ast.parse(source).body]
     while waiting:
-        for node in ast.walk(ast.parse(waiting.pop())):
-            named = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
-            origin = getattr(node, "module", None)
-            for name in [f"{origin}.{name}" if origin else name for name in named] + [origin or ""]:
-                module = name.removeprefix("gan_helpers.").replace(".", "/")
-                is_module = name.startswith("gan_helpers.") and (ROOT / "gan_helpers" / f"{module}.py").is_file()
-                if is_module and module not in found | NOT_TRAINING:
-                    found.add(module)
-                    waiting.append(_source(module))
+        for module, names in _uses(waiting.pop()).items():
+            if module not in NOT_TRAINING and not names <= wanted.setdefault(module, set()):
+                wanted[module] |= names
+                source = _source(module)
+                whole = "*" in wanted[module]
+                found[module] = ast.parse(source).body if whole else statements.needed(source, *wanted[module])
+                waiting.append(found[module])
     return found
+
+
+def _uses(body):
+    """Which names of which modules of gan_helpers statements use themselves: dict from module to set; "*" is all."""
+    uses, aliases, parts = {}, {}, statements.parts_used(statements.compiled(body))
+    loaded = {name for name, _ in parts}
+    for node in ast.walk(ast.Module(body, [])):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "gan_helpers":
+            for alias in node.names:
+                origin, name = node.module.partition(".")[2].replace(".", "/"), alias.asname or alias.name
+                if _is_module(inner := f"{origin}/{alias.name}".strip("/")):
+                    aliases[name] = inner
+                elif _is_module(origin) and (name in loaded or name == "*"):
+                    uses.setdefault(origin, set()).add(alias.name)
+        elif isinstance(node, ast.Import):
+            for module in (alias.name.partition(".")[2].replace(".", "/") for alias in node.names):
+                if _is_module(module):
+                    uses.setdefault(module, set()).add("*")
+    for name, part in parts:
+        if name in aliases:
+            uses.setdefault(aliases[name], set()).add(part)
+    return uses
+
+
+def _is_module(name):
+    return (ROOT / "gan_helpers" / f"{name}.py").is_file()
 
 
 def without_magics(source):
