@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 3600  # a training on a busy machine; a dead kernel is noticed at once
 SWITCH = "TRAIN_NOW = True"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def lessons():
@@ -95,6 +96,8 @@ def execute(notebook, manager=None, allow_errors=False):
 def clean(notebook):
     """Drop what should not be committed: widget state and views, warnings, the kernel's version.
 
+    A picture with controls stays as the page that needs no kernel.
+
     A cell's alternative text, or texts, one for each of its figures, goes to the figures as well.
     """
     kept = {key: value for key, value in notebook.metadata.items() if key in ("ships", "recorded_run")}
@@ -113,6 +116,9 @@ def clean(notebook):
     )
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):  # what the widget is where there is no kernel
+                    output.data.pop(VIEW, None)
             cell.outputs = [output for output in cell.outputs if not _is_front_end_only(output)]
             figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
             texts = cell.metadata.get("alt", [])
@@ -122,8 +128,7 @@ def clean(notebook):
 
 
 def _is_front_end_only(output):
-    is_widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-    return is_widget or output.get("name") == "stderr"
+    return VIEW in output.get("data", {}) or output.get("name") == "stderr"
 
 
 def save_picture(notebook, name):

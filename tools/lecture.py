@@ -1,0 +1,189 @@
+"""The notebooks as slides and as a site, for those who read or teach without a kernel.
+
+    python tools/lecture.py slides notebooks/05_gan_mnist.ipynb   # or `all`; into lecture/slides/
+    python tools/lecture.py site                                  # pages, index, search and slides: lecture/
+
+Each file holds all that it needs, formulas, pictures and sliders too, and makes no request. Slides
+begin where the notebook's slide types say so; what does not fit on a page goes on on the next. A cell of type
+"notes" goes into the speaker's view (press S), and so does the notebook's part of docs/teaching.md.
+"""
+
+import base64
+import html
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.notebooks import ROOT, lessons, project, repository_address
+
+WEB = Path(__file__).parent / "web"
+FOLDER = ROOT / "lecture"
+FIGURE = 1.35  # times the size that a figure has in the notebook: slides are read from afar
+
+
+class Renderer(IPythonRenderer):
+    """Markdown whose formulas are MathML, which browsers show without a script, and whose pictures are not fetched."""
+
+    def __init__(self, link):
+        super().__init__(escape=False, exclude_anchor_links=True)
+        self.link_to = link
+
+    def inline_math(self, body):
+        return formula(body, "inline")
+
+    def block_math(self, body):
+        return formula(body, "block")
+
+    def image(self, text, url, title=None):
+        return re.sub("<.*?>", "", text) if url.startswith("http") else super().image(text, url, title)
+
+    def link(self, text, url, title=None):
+        url = url if re.match("https?:|#", url) else self.link_to(url)
+        return super().link(text, url, title) if url else text
+
+    def heading(self, text, level, **attrs):
+        anchor = re.sub(r"[^a-z0-9]+", "-", re.sub("<.*?>", "", text).lower()).strip("-")
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+
+def formula(body, display):
+    # The converter knows no \| behind \bigl and the like.
+    return convert(body.strip().replace(r"\|", r"\Vert "), display=display)
+
+
+def text_of(source, link):
+    return MarkdownWithMath(renderer=Renderer(link)).render(source)
+
+
+def code_of(source):
+    longest = max(map(len, source.splitlines() or [""]))
+    coloured = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
+    return f'<pre class="code" style="--chars:{longest}" tabindex="0"><code>{coloured}</code></pre>\n'
+
+
+def output_of(output, scale):
+    """One output of a cell, in the form that needs no kernel."""
+    if output.output_type == "stream":
+        lines = output.text.rstrip()
+        longest = max(map(len, lines.splitlines() or [""]))
+        return f'<pre class="output" style="--chars:{longest}" tabindex="0">{html.escape(lines)}</pre>\n'
+    content = output.get("data", {})
+    if "text/html" in content:
+        return f'<div class="living">{content["text/html"]}</div>\n'
+    if "image/png" in content:
+        alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
+        width, _ = struct.unpack(">II", base64.b64decode(content["image/png"][:40])[16:24])
+        style = f"width:{round(scale * width)}px"
+        source = f"data:image/png;base64,{content['image/png'].strip()}"
+        return f'<div class="figure"><img style="{style}" alt="{alt}" src="{source}"></div>\n'
+    return f'<pre class="output" style="--chars:60">{html.escape(content["text/plain"])}</pre>\n'
+
+
+def blocks_of(cell, link, scale=1.0):
+    """HTML of a cell, as a row of blocks."""
+    if cell.cell_type == "markdown":
+        return text_of(cell.source, link)
+    return code_of(cell.source) + "".join(output_of(output, scale) for output in cell.outputs)
+
+
+def without_copies(page):
+    """Programs and networks that have stood in a page before are left out: one copy serves all sliders."""
+    seen = set()
+
+    def once(match):
+        if len(match[0]) > 1000 and match[0] in seen:
+            return ""
+        seen.add(match[0])
+        return match[0]
+
+    return re.sub(r"<script>.*?</script>", once, page, flags=re.S)
+
+
+def title_of(notebook):
+    return re.search(r"^# (.*)$", notebook.cells[0].source, re.M)[1]
+
+
+def web(name):
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+def page_of(title, body, styles, scripts=()):
+    """A page that makes no request, with these styles in front and these scripts at its end."""
+    look = "\n".join(map(web, styles))
+    programs = "".join(f"<script>{web(name)}</script>\n" for name in scripts)
+    return without_copies(
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+        f'<style>{look}</style>\n</head>\n<body>\n{body}\n<button id="theme" type="button">dark or light</button>\n'
+        f"{programs}</body>\n</html>\n"
+    )
+
+
+# --- slides
+
+
+def slides_of(path):
+    """A notebook as one page of slides."""
+    notebook = nbformat.read(path, as_version=4)
+    stacks = []
+    for cell in notebook.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
+        if kind == "skip":
+            continue
+        if kind == "notes":
+            stacks[-1][-1][1].append(text_of(cell.source, lambda url: ""))
+            continue
+        if kind == "slide" or not stacks:
+            stacks.append([])
+        if kind in ("slide", "subslide") or not stacks[-1]:
+            stacks[-1].append(([], []))
+        blocks = blocks_of(cell, lambda url: "", FIGURE)
+        stacks[-1][-1][0].append(f'<div class="fragment">{blocks}</div>' if kind == "fragment" else blocks)
+    stacks[0][0][1].insert(0, guide_of(path.stem))
+    sections = "\n".join(
+        "<section>" + "\n".join(_slide(*slide) for slide in stack) + "</section>" for stack in stacks
+    )
+    body = f'<div class="reveal"><div class="slides">\n{sections}\n</div></div>'
+    return page_of(title_of(notebook), body, ["reveal.css", "course.css"], ["reveal.js", "notes.js", "deck.js"])
+
+
+def _slide(blocks, notes):
+    said = f'<aside class="notes">{"".join(notes)}</aside>' if any(notes) else ""
+    return f"<section>{''.join(blocks)}{said}</section>"
+
+
+def guide_of(name):
+    """The part of the teaching guide about a notebook: from its number in a heading to the next heading."""
+    guide = ROOT / "docs" / "teaching.md"
+    text = guide.read_text(encoding="utf-8") if guide.is_file() else ""
+    part = re.search(rf"^## {name[:2]} .*?\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    return text_of(part[1], lambda url: "") if part else ""
+
+
+def slides(*names):
+    """Write the slides of these notebooks, or of `all`."""
+    paths = lessons() if names == ("all",) else [Path(name) for name in names]
+    folder = FOLDER / "slides"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        file = folder / f"{path.stem}.html"
+        file.write_text(slides_of(path), encoding="utf-8")
+        print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    commands = {"slides": slides}
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        raise SystemExit(__doc__)
+    commands[sys.argv[1]](*sys.argv[2:])
