@@ -58,8 +58,8 @@ class Renderer(IPythonRenderer):
 
 
 def formula(body, display):
-    # The converter knows no \| behind \bigl and the like.
-    return convert(body.strip().replace(r"\|", r"\Vert "), display=display)
+    # The converter knows no \| behind \bigl, and aligns formulas by another name.
+    return convert(body.strip().replace(r"\|", r"\Vert ").replace("{aligned}", "{align*}"), display=display)
 
 
 def text_of(source, link):

@@ -22,6 +22,7 @@ RESHAPES = {"Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient", "Pre
 UNARY = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Exp", "Log", "Sqrt", "Rsqrt"}
 UNARY |= {"Abs", "Neg", "Square", "Sin", "Cos", "Floor"}
 BINARY = {"AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "Maximum", "Minimum", "Pow", "SquaredDifference"}
+BINARY |= {"Less", "LessEqual", "Greater", "GreaterEqual"}
 # These only move numbers, or leave some out: a table says from where each is taken.
 MOVES = {"Transpose", "StridedSlice", "Slice", "Tile", "BroadcastTo", "ReverseV2", "Pad", "PadV2", "MirrorPad"}
 MOVES |= {"ResizeNearestNeighbor", "DepthToSpace", "SpaceToDepth", "Split", "SplitV", "Unpack"}
@@ -77,10 +78,10 @@ class _Writer:
         known = tf.get_static_value(tensor)
         return np.asarray(self.frozen.prune([], [tensor])()[0] if known is None else known)
 
-    def write(self, tensor):
-        """Write a tensor, after all that it needs. Returns its place."""
+    def write(self, tensor, kernel=False):
+        """Write a tensor, after all that it needs; a kernel may be rounded. Returns its place."""
         if tensor.ref() not in self.places:
-            node = self.node(tensor)
+            node = self.node(tensor, kernel)
             if isinstance(node, int):  # the place of another, which is the same
                 self.places[tensor.ref()] = node
             else:
@@ -88,12 +89,12 @@ class _Writer:
                 self.nodes.append(node)
         return self.places[tensor.ref()]
 
-    def node(self, tensor):
+    def node(self, tensor, kernel):
         op, kind, shape = tensor.op, tensor.op.type, tensor.shape.as_list()
         if None in shape:
             raise Unsupported(f"the shape {tensor.shape} of {kind} depends on its input")
         if not self.changes(tensor):
-            return constant(self.value(tensor))
+            return constant(self.value(tensor), kernel)
         if kind == "Placeholder":
             return {"op": "Input", "name": op.name, "shape": shape}
         parts, made = list(op.inputs), {"op": kind, "shape": shape}
@@ -101,9 +102,11 @@ class _Writer:
             place = self.write(parts[0])
             same = parts[0].shape.as_list() == shape
             return place if same else {"op": "Reshape", "shape": shape, "from": [place]}
+        if kind == "IdentityN":
+            return self.write(parts[tensor.value_index])
         if kind == "Cast":
             return {**made, "op": "Trunc", "from": [self.write(parts[0])]}
-        if kind in UNARY | BINARY:
+        if kind in UNARY | BINARY | {"SelectV2", "Softmax"}:
             if kind == "LeakyRelu":
                 made["alpha"] = op.get_attr("alpha")
             return {**made, "from": list(map(self.write, parts))}
@@ -120,14 +123,13 @@ class _Writer:
             return {**made, "op": "Rows", "from": list(map(self.write, parts[:2]))}
         if kind == "OneHot" and [float(self.value(part)) for part in parts[2:]] == [1, 0] and op.get_attr("axis") == -1:
             return {**made, "depth": int(self.value(parts[1])), "from": [self.write(parts[0])]}
-        if kind == "Softmax":
-            return {**made, "from": [self.write(parts[0])]}
         if kind == "MatMul" and not (op.get_attr("transpose_a") or op.get_attr("transpose_b")):
-            return {**made, "from": list(map(self.write, parts))}
+            return {**made, "from": [self.write(part, kernel=True) for part in parts]}
         if kind in ("Conv2D", "Conv2DBackpropInput") and _is_plain(op):
             made |= {"strides": op.get_attr("strides")[1:3], "padding": op.get_attr("padding").decode()}
-            return {**made, "from": list(map(self.write, parts[-2:]))}
-        raise Unsupported(f"the page cannot compute {kind} ({op.name.split('/')[0]})")
+            return {**made, "from": [self.write(part, kernel=True) for part in parts[-2:]]}
+        layer = (["", *op.name.split("/")])[-2]
+        raise Unsupported(f"the page cannot compute {kind}" + (f" of the layer {layer}" if layer else ""))
 
     def moved(self, tensor, source):
         """Each number of the result comes from one place of the source, or is zero: ask the operation itself."""
@@ -135,8 +137,8 @@ class _Writer:
             raise Unsupported(f"{tensor.op.type} moves too many numbers")
         numbers = tf.reshape(tf.cast(tf.range(1, source.shape.num_elements() + 1), source.dtype), source.shape)
         where = self.frozen.prune([source], [tensor])(numbers)[0].numpy().astype(np.int32) - 1
-        places = [self.write(source), len(self.nodes)]
-        places[1] = len(self.nodes)
+        places = [self.write(source)]
+        places.append(len(self.nodes))
         self.nodes.append(constant(where))
         return {"op": "Take", "shape": tensor.shape.as_list(), "from": places}
 
@@ -152,8 +154,8 @@ def _is_plain(op):
     return usual and set(op.get_attr("dilations")) == {1} and kernel.shape[2] == x.shape[-1]
 
 
-def constant(values):
-    """A table of numbers for live.js: as bytes where that loses nothing, or is the form in which weights ship."""
+def constant(values, kernel=False):
+    """A table of numbers for live.js: as bytes where that loses nothing, or is the form in which kernels ship."""
     values = np.asarray(values)
     node = {"op": "Const", "shape": list(values.shape)}
     if values.dtype.kind in "iub":
@@ -161,11 +163,11 @@ def constant(values):
     values = values.astype("<f4")
     if not np.isfinite(values).all():
         raise Unsupported("its weights contain NaN or infinity")
-    if values.ndim < 2 or values.size < 256:  # biases and norms are few and count more
-        return {**node, "type": "float32", "data": text_of(values)}
     levels = np.rint(255 * values)
-    if levels.min() >= 0 and levels.max() <= 255 and np.array_equal(np.float32(levels / 255), values):  # pictures
-        return {**node, "type": "uint8", "data": text_of(levels.astype("u1"))}
+    if values.size and levels.min() >= 0 and levels.max() <= 255 and np.array_equal(np.float32(levels / 255), values):
+        return {**node, "type": "uint8", "data": text_of(levels.astype("u1"))}  # pictures, zeros and ones
+    if values.ndim < 2 or not kernel:  # biases and norms are few and count more
+        return {**node, "type": "float32", "data": text_of(values)}
     scale = np.maximum(np.abs(values).max(axis=tuple(range(values.ndim - 1))) / 127, 1e-12).astype("<f4")
     whole = np.rint(values / scale).astype("i1")
     return {**node, "type": "int8", "data": text_of(whole), "scale": text_of(scale)}

@@ -28,6 +28,7 @@
     AddV2: (a, b) => a + b, BiasAdd: (a, b) => a + b, Sub: (a, b) => a - b, Mul: (a, b) => a * b,
     RealDiv: (a, b) => a / b, Maximum: Math.max, Minimum: Math.min, Pow: Math.pow,
     SquaredDifference: (a, b) => (a - b) ** 2,
+    Less: (a, b) => +(a < b), LessEqual: (a, b) => +(a <= b), Greater: (a, b) => +(a > b), GreaterEqual: (a, b) => +(a >= b),
   };
 
   // Where the number i of a table of this shape is found in a smaller one that is repeated to fill it.
@@ -131,7 +132,13 @@
       }
   }
 
+  function choose(parts, out, node) {
+    const [ofTest, ofA, ofB] = node.where ??= parts.map(part => places(out.shape, part.shape)), [test, a, b] = parts;
+    out.data.forEach((_, i) => { out.data[i] = test.data[ofTest[i]] ? a.data[ofA[i]] : b.data[ofB[i]]; });
+  }
+
   const others = {
+    SelectV2: choose,
     MatMul: ([a, b], out) => multiply(a, b, out),
     Conv2D: ([x, kernel], out, node) => convolve(x, kernel, out, node),
     Conv2DBackpropInput: ([kernel, x], out, node) => spread(x, kernel, out, node),
@@ -409,6 +416,7 @@
       const input = isMenu
         ? element('select', {}, ...control.options.map((name, i) => element('option', {value: i, textContent: name})))
         : element('input', {type: 'range', min: control.min, max: control.max, step: control.step});
+      input.setAttribute('aria-label', control.label);  // without the number beside it
       const say = () => {
         const value = Number(input.value);
         text.textContent = control.options ? control.options[value] : value.toFixed(control.digits);
