@@ -195,7 +195,7 @@ class Panel(ipywidgets.HBox):
 
     _ipython_display_ = None  # of ipywidgets 7, which would come before `_repr_mimebundle_`
 
-    def __init__(self, draw, controls, alt="a picture that follows the controls", travel=None):
+    def __init__(self, draw, controls, alt, travel):
         self.draw, self.controls, self.alt, self.travel = draw, list(controls), alt, travel
         # Without these a box stretches the picture to the width of the page, and pixels blur.
         layout = {"width": "max-content", "align_self": "flex-start"}
@@ -229,8 +229,6 @@ class Panel(ipywidgets.HBox):
         """HTML that shows the same without a kernel, or a still picture and why it cannot."""
         picture = bytes(self.picture.value)
         try:
-            if self.travel is None:
-                raise live.Unsupported("it is drawn by Python")
             return live.page(*self.travel(), picture, self.alt)
         except live.Unsupported as error:
             said = f"The controls of this picture need a kernel, since {error}."
@@ -267,6 +265,7 @@ def live_picture(draw, **controls):
         lambda: draw(**{name: c.value for name, c in controls.items()}),
         controls.values(),
         alt=f"a picture that follows {', '.join(control.description for control in controls.values())}",
+        travel=one_at_a_time(lambda: live.recorded(draw, controls)),
     )
     for control in controls.values():
         control.observe(panel.redraw, names="value")

@@ -25,7 +25,7 @@ from pygments.lexers import PythonLexer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.notebooks import ROOT, lessons, project, repository_address
+from tools.notebooks import ROOT, lessons, project, repository_address, without_copies
 
 WEB = Path(__file__).parent / "web"
 FOLDER = ROOT / "lecture"
@@ -94,20 +94,12 @@ def blocks_of(cell, link, scale=1.0):
     """HTML of a cell, as a row of blocks."""
     if cell.cell_type == "markdown":
         return text_of(cell.source, link)
-    return code_of(cell.source) + "".join(output_of(output, scale) for output in cell.outputs)
-
-
-def without_copies(page):
-    """Programs and networks that have stood in a page before are left out: one copy serves all sliders."""
-    seen = set()
-
-    def once(match):
-        if len(match[0]) > 1000 and match[0] in seen:
-            return ""
-        seen.add(match[0])
-        return match[0]
-
-    return re.sub(r"<script>.*?</script>", once, page, flags=re.S)
+    outputs = []
+    for output in cell.outputs:  # lines that were printed one by one belong together
+        if outputs and output.output_type == outputs[-1].output_type == "stream":
+            output = nbformat.from_dict({**output, "text": outputs.pop().text + output.text})
+        outputs.append(output)
+    return code_of(cell.source) + "".join(output_of(output, scale) for output in outputs)
 
 
 def title_of(notebook):
@@ -126,7 +118,8 @@ def page_of(title, body, styles, scripts=()):
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
         f'<style>{look}</style>\n</head>\n<body>\n{body}\n<button id="theme" type="button">dark or light</button>\n'
-        f"{programs}</body>\n</html>\n"
+        f"{programs}</body>\n</html>\n",
+        set(),
     )
 
 

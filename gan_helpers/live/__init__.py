@@ -10,12 +10,16 @@ notebook, on nbviewer, in exported pages and in slides.
 import base64
 import hashlib
 import html
+import io
+import itertools
 import json
+import time
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 # What live.js computes. The same numbers in another shape, number by number, of two tables, and all others.
 RESHAPES = {"Reshape", "Squeeze", "ExpandDims", "Identity", "StopGradient", "PreventGradient", "Snapshot"}
@@ -58,13 +62,26 @@ def network(function, **inputs):
     frozen = freeze(concrete)
     if len(frozen.outputs) != 1:
         raise Unsupported(f"its function returns {len(frozen.outputs)} tables, not one")
-    return _Writer(frozen).nodes
+    rounded = _rounded(frozen)
+    return _Writer(rounded, rounded.graph.get_tensor_by_name(frozen.outputs[0].name)).nodes
+
+
+def _rounded(frozen):
+    """The same graph with lists of weights, biases and norms, as float16: what ships and what it was then are equal."""
+    graph = frozen.graph.as_graph_def()
+    for node in graph.node:
+        if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum:
+            values = tf.make_ndarray(node.attr["value"].tensor)
+            if values.ndim == 1 and values.size > 1 and (abs(values) < 65504).all():  # the largest of float16
+                rounded = values.astype(np.float16).astype(np.float32)
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(rounded))
+    return tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
 
 
 class _Writer:
-    def __init__(self, frozen):
+    def __init__(self, frozen, output):
         self.frozen, self.nodes, self.places, self.changing = frozen, [], {}, {}
-        self.write(frozen.outputs[0])
+        self.write(output)
 
     def changes(self, tensor):
         """Whether it depends on an input."""
@@ -173,6 +190,88 @@ def constant(values, kernel=False):
     return {**node, "type": "int8", "data": text_of(whole), "scale": text_of(scale)}
 
 
+PLACES = 41  # of a single slider; of two 11 each, and of more a few
+FRAMES, BYTES, SECONDS = 256, 200_000, 2  # at most, for one picture with its controls
+
+
+def recorded(draw, controls):
+    """Pictures drawn beforehand for all places of a few controls, for `page`.
+
+    Sliders of real numbers get as many places as these limits allow; menus and whole numbers keep all of theirs.
+
+    Args:
+        draw: callable that takes one keyword for each control and returns the bytes of a PNG file.
+        controls: dict from keyword to control of ipywidgets.
+
+    Returns:
+        What `page` needs.
+
+    Raises:
+        Unsupported: that would be too many pictures, or too large ones.
+    """
+    smooth = [name for name, c in controls.items() if not hasattr(c, "options") and isinstance(c.value, float)]
+    fixed = {name: _all_places(c) for name, c in controls.items() if name not in smooth}
+    several = int(np.prod([len(values) for values in fixed.values()]))
+    start = time.monotonic()
+    draw(**{name: c.value for name, c in controls.items()})
+    pace = time.monotonic() - start
+    count = PLACES if len(smooth) == 1 else 11
+    while several * count ** len(smooth) > FRAMES or several * count ** len(smooth) * pace > SECONDS:
+        count = count // 2 + 1
+        if not smooth or count < 5:
+            raise Unsupported("they have too many places for all pictures to be drawn beforehand")
+    places = {name: fixed.get(name) or np.linspace(c.min, c.max, count).tolist() for name, c in controls.items()}
+    pictures = [draw(**dict(zip(places, values, strict=True))) for values in itertools.product(*places.values())]
+    table = np.arange(len(pictures)).reshape([len(values) for values in places.values()])
+    frames = _differences(pictures)
+    while sum(len(frame[0]) for frame in frames[1:]) > BYTES:  # leave out every second place
+        if not smooth or (count := count // 2 + 1) < 5:
+            raise Unsupported("the pictures of all their places are too large to be drawn beforehand")
+        table = table[tuple(slice(None, None, 2 if name in smooth else 1) for name in places)]
+        frames = _differences([pictures[i] for i in table.ravel()])
+    shown = []
+    for (name, control_), side in zip(controls.items(), table.shape, strict=True):
+        said = control(control_)
+        if name in smooth:
+            step = (said["max"] - said["min"]) / (side - 1)
+            said |= {"step": step, "value": said["min"] + step * round((said["value"] - said["min"]) / step)}
+        shown.append({**said, "places": side})
+    draw(**{name: control.value for name, control in controls.items()})  # figures are as they were
+    return {"kind": "frames", "controls": shown, "frames": frames}, []
+
+
+def _all_places(control):
+    options = getattr(control, "options", None)
+    if options is None:
+        return list(range(control.min, control.max + 1, control.step))
+    return [option[1] if isinstance(option, tuple) else option for option in options]
+
+
+def _differences(pictures):
+    """The first picture, then for each the part that is another: address, left, top. What is equal is transparent."""
+    decoded = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in pictures]
+    first, frames = decoded[0], [[picture(pictures[0]), 0, 0]]
+    for image in decoded:
+        if image.shape != first.shape:
+            raise Unsupported("its pictures are of several sizes")
+        other = (image != first).any(axis=2)
+        rows, columns = (np.flatnonzero(other.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            frames.append(["", 0, 0])
+            continue
+        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        rgba = np.dstack([image[part], np.full(other[part].shape, 255, np.uint8)])
+        rgba[~other[part]] = 0
+        colours, which = np.unique(rgba.view(np.uint32), return_inverse=True)
+        file, small = io.BytesIO(), Image.fromarray(rgba)
+        if len(colours) <= 256:  # as most figures have: the file is half as large
+            small = Image.fromarray(which.reshape(rgba.shape[:2]).astype(np.uint8))
+            small.putpalette(colours.tobytes(), "RGBA")
+        small.save(file, "PNG", compress_level=9)
+        frames.append([picture(file.getvalue()), int(columns[0]), int(rows[0])])
+    return frames
+
+
 def text_of(values):
     """The bytes of an array, as text."""
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
@@ -212,7 +311,7 @@ def page(spec, networks, first, alt):
 
     Args:
         spec: what live.js must know, ready for JSON: "kind", "controls" (see `control`), and the kind's own. A
-            number under "network", or several under "networks", stand for networks.
+            number under "network" stands for one of the networks.
         networks: list of nodes, see `network`.
         first: the bytes of a PNG file, the picture at first.
         alt: what the picture shows, in words.
@@ -221,8 +320,6 @@ def page(spec, networks, first, alt):
     names = [hashlib.sha256(nodes.encode()).hexdigest()[:16] for nodes in written]
     if "network" in spec:
         spec = {**spec, "network": names[spec["network"]]}
-    if "networks" in spec:
-        spec = {**spec, "networks": [names[i] for i in spec["networks"]]}
     scripts = [engine(), *(f'ganLive.network("{n}", {nodes})' for n, nodes in dict(zip(names, written, strict=True)).items())]
     return (
         f'<div class="gan-live" data-live="{html.escape(_json({**spec, "alt": alt}))}">{still(first, alt)}</div>'

@@ -171,7 +171,6 @@
   // The network of this name as a function from named inputs to the last table of numbers.
   function network(name) {
     if (networks[name]) return networks[name];
-    if (!written[name]) throw new Error('the network of this picture stands in another output: run its cell again.');
     const nodes = written[name].map(node => node.op === 'Const' ? {value: constant(node)} : {...node});
     return networks[name] = inputs => {
       const values = [];
@@ -312,30 +311,23 @@
       };
     },
 
-    // Images that a network makes of the numbers chosen; where there are menus, a network for each choice.
-    images(spec, page) {
-      return values => {
-        let choice = 0;
-        const inputs = {};
-        spec.controls.forEach((control, i) => {
-          if (control.kind === 'menu') choice = choice * control.options.length + values[i];
-          else inputs[spec.names[i]] = [values[i]];
-        });
-        sheet(page.picture, checked(network(spec.networks[choice])(inputs)), spec.columns, spec.scale);
-      };
-    },
-
     // Pictures that were drawn beforehand, one for each place of the controls.
     frames(spec, page) {
-      const pictures = spec.frames.map(source => Object.assign(new Image(), {src: source}));
+      const parts = spec.frames.map(([source, x, y]) => {
+        if (!source) return null;
+        const picture = new Image();
+        picture.onload = page.redraw;
+        picture.src = source;
+        return {picture, x, y};
+      });
       return values => {
-        const at = spec.controls.reduce((at, control, i) =>
-          at * control.places + Math.round((values[i] - control.min) / (control.max - control.min) * (control.places - 1)), 0);
-        const picture = pictures[spec.order[at]];
-        if (!picture.complete) { picture.onload = page.redraw; return; }
-        [page.picture.width, page.picture.height] = [picture.naturalWidth, picture.naturalHeight];
-        page.picture.style.width = `${picture.naturalWidth}px`;
-        page.picture.getContext('2d').drawImage(picture, 0, 0);
+        const at = spec.controls.reduce((at, {min, max, places}, i) =>
+          at * places + Math.round((values[i] - min) / (max - min) * (places - 1)), 0);
+        const first = parts[0].picture, part = parts[at + 1], pen = page.picture.getContext('2d');
+        [page.picture.width, page.picture.height] = [first.naturalWidth, first.naturalHeight];
+        page.picture.style.width = `${first.naturalWidth}px`;
+        pen.drawImage(first, 0, 0);
+        if (part) pen.drawImage(part.picture, part.x, part.y);
       };
     },
   };
@@ -447,6 +439,12 @@
       if (!document.getElementById('gan-live-style'))
         document.head.append(element('style', {id: 'gan-live-style', textContent: style}));
       for (const host of document.querySelectorAll('.gan-live[data-live]:not([data-ready])')) {
+        const {network} = JSON.parse(host.dataset.live);
+        if (network && !written[network]) {  // it stands in another output, which the front end may show later
+          if (!host.lastElementChild.matches('p'))
+            host.append(element('p', {textContent: 'The sliders appear when the first picture of this notebook is shown.'}));
+          continue;
+        }
         host.dataset.ready = '';
         fill(host);
       }
