@@ -137,7 +137,9 @@ class MovingFigure:
     def png(self, still=False):
         """The figure, or only its still parts, as the bytes of a PNG file."""
         picture = self._picture(not still)
-        if not still and any(np.ndim(artist.get_array()) == 3 for artist in self.moving if isinstance(artist, AxesImage)):
+        if not still and any(
+            np.ndim(artist.get_array()) == 3 for artist in self.moving if isinstance(artist, AxesImage)
+        ):
             return _packed(picture)  # a photograph has colours of its own, another time others
         # With 256 colours the picture packs four times as fast, and half as large.
         return _packed(picture.quantize(palette=self.palette, dither=Image.Dither.NONE))

@@ -14,7 +14,8 @@ OVERFLOWS = """() => [...document.querySelectorAll('.reveal .slides > section > 
     Reveal.slide(h, v);
     const scale = Reveal.getScale(), page = slide.getBoundingClientRect();
     return [...slide.querySelectorAll(':scope *:not(aside, aside *, [hidden], [hidden] *)')].filter(element => {
-        const box = element.getBoundingClientRect(), cut = element.tagName === 'PRE' && element.scrollWidth > element.clientWidth + 1;
+        const box = element.getBoundingClientRect();
+        const cut = element.tagName === 'PRE' && element.scrollWidth > element.clientWidth + 1;
         return box.width && (box.right - page.left > 1281 * scale || box.bottom - page.top > 721 * scale || cut);
     }).map(element => `${h}.${v}: ${element.tagName} ${element.textContent.slice(0, 40)}`);
 })"""

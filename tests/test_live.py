@@ -14,7 +14,6 @@ from keras import layers
 from PIL import Image
 
 from gan_helpers import data, live, plotting, pretrained, widgets
-from tests import lab as labs
 
 FRAME = 1000 / 60  # milliseconds
 PICTURE = ".gan-picture-box canvas"
@@ -89,7 +88,7 @@ LAYERS = {
     },
     **{
         name: (CODE, lambda name=name: layers.Activation(name))
-        for name in "relu leaky_relu elu selu sigmoid tanh softplus softmax silu exponential relu6 linear".split()
+        for name in ("relu", "leaky_relu", "elu", "selu", "relu6", "sigmoid", "tanh", "softplus", "softmax", "silu")
     },
 }
 

@@ -10,7 +10,6 @@ begin where the notebook's slide types say so; what does not fit on a page goes 
 
 import base64
 import html
-import json
 import re
 import struct
 import sys
@@ -25,7 +24,7 @@ from pygments.lexers import PythonLexer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.notebooks import ROOT, lessons, project, repository_address, without_copies
+from tools.notebooks import ROOT, lessons, without_copies
 
 WEB = Path(__file__).parent / "web"
 FOLDER = ROOT / "lecture"
@@ -144,9 +143,7 @@ def slides_of(path):
         blocks = blocks_of(cell, lambda url: "", FIGURE)
         stacks[-1][-1][0].append(f'<div class="fragment">{blocks}</div>' if kind == "fragment" else blocks)
     stacks[0][0][1].insert(0, guide_of(path.stem))
-    sections = "\n".join(
-        "<section>" + "\n".join(_slide(*slide) for slide in stack) + "</section>" for stack in stacks
-    )
+    sections = "\n".join("<section>" + "\n".join(_slide(*slide) for slide in stack) + "</section>" for stack in stacks)
     body = f'<div class="reveal"><div class="slides">\n{sections}\n</div></div>'
     return page_of(title_of(notebook), body, ["reveal.css", "course.css"], ["reveal.js", "notes.js", "deck.js"])
 

@@ -291,10 +291,9 @@ def control(control):
         numbers = {"min": control.min, "max": control.max, "step": step, "value": control.value, "digits": digits}
         return {"kind": "slider", "label": control.description, **numbers}
     names = [option[0] if isinstance(option, tuple) else str(option) for option in options]
-    if type(control).__name__ == "SelectionSlider":
-        numbers = {"min": 0, "max": len(names) - 1, "step": 1}
-        return {"kind": "slider", "label": control.description, "options": names, **numbers, "value": control.index}
-    return {"kind": "menu", "label": control.description, "options": names, "value": control.index}
+    kind = "slider" if type(control).__name__ == "SelectionSlider" else "menu"
+    numbers = {"min": 0, "max": len(names) - 1, "step": 1, "value": control.index}
+    return {"kind": kind, "label": control.description, "options": names, **numbers}
 
 
 @cache
@@ -320,10 +319,13 @@ def page(spec, networks, first, alt):
     names = [hashlib.sha256(nodes.encode()).hexdigest()[:16] for nodes in written]
     if "network" in spec:
         spec = {**spec, "network": names[spec["network"]]}
-    scripts = [engine(), *(f'ganLive.network("{n}", {nodes})' for n, nodes in dict(zip(names, written, strict=True)).items())]
+    scripts = [
+        engine(),
+        *(f'ganLive.network("{n}", {nodes})' for n, nodes in dict(zip(names, written, strict=True)).items()),
+    ]
     return (
         f'<div class="gan-live" data-live="{html.escape(_json({**spec, "alt": alt}))}">{still(first, alt)}</div>'
-        + "".join(f"<script>{script}</script>" for script in [*scripts, "ganLive.start()"])
+        + "".join(f"<script>{script}</script>" for script in [engine(), *scripts, "ganLive.start()"])
     )
 
 
