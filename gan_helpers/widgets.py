@@ -493,8 +493,9 @@ class LatentExplorer(Panel):
         return self.model(z=z, **conditions) if conditions else self.model(z)
 
     def _travel(self):
-        inputs = {"z": ((self.row, self.latent_dim), "float32")}
-        inputs |= {name: (np.shape(value), value.dtype) for name, value in self._conditions(self.row).items()}
+        # For one picture, whatever the row: explorers of one network share it.
+        inputs = {"z": ((1, self.latent_dim), "float32")}
+        inputs |= {name: (np.shape(value), value.dtype) for name, value in self._conditions(1).items()}
         network = live.network(lambda z, **conditions: self._generate(z, conditions), **inputs)
         spec = {
             "kind": "explorer",

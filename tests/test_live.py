@@ -2,8 +2,8 @@
 
 import base64
 import io
-import json
 import re
+import zlib
 
 import ipywidgets
 import keras
@@ -52,11 +52,15 @@ def rounded(network, seed=0):
 
 def in_the_page(page, function, **inputs):
     """What the page makes of these arrays."""
-    nodes = live.network(function, **{name: (value.shape, value.dtype.name) for name, value in inputs.items()})
-    name = str(hash(json.dumps(nodes)))
-    page.evaluate("([name, nodes]) => ganLive.network(name, nodes)", [name, nodes])
+    network = live.network(function, **{name: (value.shape, value.dtype.name) for name, value in inputs.items()})
     values = {name: value.ravel().tolist() for name, value in inputs.items()}
-    found = page.evaluate("([n, x]) => { const y = ganLive.run(n, x); return [y.shape, [...y.data]]; }", [name, values])
+    found = page.evaluate(
+        """async ([network, x]) => { const name = String(Math.random());
+        ganLive.network(name, ...network);
+        const {shape, data} = (await ganLive.networks[name])(x);
+        return [shape, [...data]]; }""",
+        [network, values],
+    )
     return np.float32(found[1]).reshape(found[0])
 
 
@@ -134,8 +138,9 @@ def test_shipped_networks_compute_what_they_compute_in_keras(page, name, record_
 def test_shipped_weights_travel_as_they_are(role):
     network, arrays = pretrained.load("05_gan_mnist")[role], pretrained.arrays_of("05_gan_mnist")
     kernels = [value for key, value in arrays.items() if re.fullmatch(rf"{role}/\d+", key) and value.dtype == np.int8]
-    nodes = live.network(lambda z: network(z), z=((1, network.input_shape[1]), "float32"))
-    sent = [np.frombuffer(base64.b64decode(node["data"]), "i1") for node in nodes if node.get("type") == "int8"]
+    nodes, text = live.network(lambda z: network(z), z=((1, network.input_shape[1]), "float32"))
+    memory = zlib.decompress(base64.b64decode(text))
+    sent = [np.frombuffer(memory[slice(*node["data"])], "i1") for node in nodes if node.get("type") == "int8"]
     assert len(sent) == len(kernels) == 3 - (role == "reference")
     assert all(np.array_equal(a, b.ravel()) for a, b in zip(sent, kernels, strict=True))
 
@@ -378,6 +383,7 @@ def test_nothing_is_wider_than_a_narrow_page(browser, width):
 def test_sixty_frames_a_second(page, slowness, make):
     """In proportion to the machine: see `lab.slowness`."""
     page.set_content(html_of(make()))
+    page.locator(PICTURE).wait_for()
     taken = page.locator(".gan-live").evaluate(
         """host => { const times = [], {page, controls} = host.ganLive;
         for (let i = 0; i < 60; i++) {

@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 import time
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def network(function, **inputs):
         inputs: for each keyword `(shape, dtype)`, without unknown sides, such as `((1, 64), "float32")`.
 
     Returns:
-        The nodes, ready for JSON.
+        What `ganLive.network` takes, ready for JSON: the nodes, and the bytes of their tables, deflated, as text.
 
     Raises:
         Unsupported: it computes outside of TensorFlow, or something that live.js does not know.
@@ -63,7 +64,8 @@ def network(function, **inputs):
     if len(frozen.outputs) != 1:
         raise Unsupported(f"its function returns {len(frozen.outputs)} tables, not one")
     rounded = _rounded(frozen)
-    return _Writer(rounded, rounded.graph.get_tensor_by_name(frozen.outputs[0].name)).nodes
+    writer = _Writer(rounded, rounded.graph.get_tensor_by_name(frozen.outputs[0].name))
+    return [writer.nodes, base64.b64encode(zlib.compress(writer.bytes, 9)).decode()]
 
 
 def _rounded(frozen):
@@ -80,7 +82,7 @@ def _rounded(frozen):
 
 class _Writer:
     def __init__(self, frozen, output):
-        self.frozen, self.nodes, self.places, self.changing = frozen, [], {}, {}
+        self.frozen, self.nodes, self.bytes, self.places, self.changing = frozen, [], bytearray(), {}, {}
         self.write(output)
 
     def changes(self, tensor):
@@ -111,7 +113,7 @@ class _Writer:
         if None in shape:
             raise Unsupported(f"the shape {tensor.shape} of {kind} depends on its input")
         if not self.changes(tensor):
-            return constant(self.value(tensor), kernel)
+            return self.constant(self.value(tensor), kernel)
         if kind == "Placeholder":
             return {"op": "Input", "name": op.name, "shape": shape}
         parts, made = list(op.inputs), {"op": kind, "shape": shape}
@@ -156,8 +158,36 @@ class _Writer:
         where = self.frozen.prune([source], [tensor])(numbers)[0].numpy().astype(np.int32) - 1
         places = [self.write(source)]
         places.append(len(self.nodes))
-        self.nodes.append(constant(where))
+        self.nodes.append(self.constant(where))
         return {"op": "Take", "shape": tensor.shape.as_list(), "from": places}
+
+    def constant(self, values, kernel=False):
+        """A table of numbers: as bytes where that loses nothing, or is the form in which kernels ship."""
+        node = {"op": "Const", "shape": list(np.shape(values))}
+        if values.dtype.kind in "iub":
+            return {**node, "type": "int32", "data": self.place(values.astype("<i4"))}
+        values = values.astype("<f4")
+        if not np.isfinite(values).all():
+            raise Unsupported("its weights contain NaN or infinity")
+        levels = np.rint(255 * values)
+        if (
+            values.size
+            and levels.min() >= 0
+            and levels.max() <= 255
+            and np.array_equal(np.float32(levels / 255), values)
+        ):
+            return {**node, "type": "uint8", "data": self.place(levels.astype("u1"))}  # pictures, zeros and ones
+        if values.ndim < 2 or not kernel:  # biases and norms are few and count more
+            return {**node, "type": "float32", "data": self.place(values)}
+        scale = np.maximum(np.abs(values).max(axis=tuple(range(values.ndim - 1))) / 127, 1e-12).astype("<f4")
+        whole = np.rint(values / scale).astype("i1")
+        return {**node, "type": "int8", "data": self.place(whole), "scale": self.place(scale)}
+
+    def place(self, values):
+        """Put an array behind the bytes. Returns where it begins and ends."""
+        start = len(self.bytes)
+        self.bytes += values.tobytes()
+        return [start, len(self.bytes)]
 
 
 def _becomes_whole(op):
@@ -169,25 +199,6 @@ def _is_plain(op):
     usual = op.get_attr("data_format") == b"NHWC" and op.get_attr("padding") in (b"SAME", b"VALID")
     kernel, x = (op.inputs[1], op.inputs[0]) if op.type == "Conv2D" else (op.inputs[1], op.outputs[0])
     return usual and set(op.get_attr("dilations")) == {1} and kernel.shape[2] == x.shape[-1]
-
-
-def constant(values, kernel=False):
-    """A table of numbers for live.js: as bytes where that loses nothing, or is the form in which kernels ship."""
-    values = np.asarray(values)
-    node = {"op": "Const", "shape": list(values.shape)}
-    if values.dtype.kind in "iub":
-        return {**node, "type": "int32", "data": text_of(values.astype("<i4"))}
-    values = values.astype("<f4")
-    if not np.isfinite(values).all():
-        raise Unsupported("its weights contain NaN or infinity")
-    levels = np.rint(255 * values)
-    if values.size and levels.min() >= 0 and levels.max() <= 255 and np.array_equal(np.float32(levels / 255), values):
-        return {**node, "type": "uint8", "data": text_of(levels.astype("u1"))}  # pictures, zeros and ones
-    if values.ndim < 2 or not kernel:  # biases and norms are few and count more
-        return {**node, "type": "float32", "data": text_of(values)}
-    scale = np.maximum(np.abs(values).max(axis=tuple(range(values.ndim - 1))) / 127, 1e-12).astype("<f4")
-    whole = np.rint(values / scale).astype("i1")
-    return {**node, "type": "int8", "data": text_of(whole), "scale": text_of(scale)}
 
 
 PLACES = 41  # of a single slider; of two 11 each, and of more a few
@@ -311,12 +322,12 @@ def page(spec, networks, first, alt):
     Args:
         spec: what live.js must know, ready for JSON: "kind", "controls" (see `control`), and the kind's own. A
             number under "network" stands for one of the networks.
-        networks: list of nodes, see `network`.
+        networks: list of what `network` returns.
         first: the bytes of a PNG file, the picture at first.
         alt: what the picture shows, in words.
     """
-    written = [_json(nodes) for nodes in networks]
-    names = [hashlib.sha256(nodes.encode()).hexdigest()[:16] for nodes in written]
+    written = [_json(network)[1:-1] for network in networks]
+    names = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in written]
     if "network" in spec:
         spec = {**spec, "network": names[spec["network"]]}
     scripts = [

@@ -1,6 +1,6 @@
 // Networks that run in the page, and the controls that move them: no kernel, no other file, no request.
 //
-// `ganLive.network(name, nodes)` keeps a network that `gan_helpers.live` has written; `ganLive.start()` fills every
+// `ganLive.network(name, nodes, text)` keeps a network that `gan_helpers.live` has written; `ganLive.start()` fills every
 // element of class gan-live that waits. A page may hold this script many times: the first one serves all.
 (() => {
   if (window.ganLive) return;
@@ -157,22 +157,23 @@
   };
 
   // Weights are whole numbers from -127 to 127, with a scale for each index of the last axis.
-  function constant({type, shape, data, scale}) {
-    const raw = bytes(data);
+  function constant({type, shape, data, scale}, memory) {
+    const raw = memory.slice(...data);
     if (type === 'float32') return {shape, data: new Float32Array(raw)};
     if (type === 'int32') return {shape, data: new Int32Array(raw)};
     if (type === 'uint8') return {shape, data: Float32Array.from(new Uint8Array(raw), value => value / 255)};
-    const scales = floats(scale), last = scales.length;
+    const scales = new Float32Array(memory.slice(...scale)), last = scales.length;
     return {shape, data: Float32Array.from(new Int8Array(raw), (value, i) => value * scales[i % last])};
   }
 
-  const written = {}, networks = {};
+  const inflated = text =>
+    new Response(new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer();
 
-  // The network of this name as a function from named inputs to the last table of numbers.
-  function network(name) {
-    if (networks[name]) return networks[name];
-    const nodes = written[name].map(node => node.op === 'Const' ? {value: constant(node)} : {...node});
-    return networks[name] = inputs => {
+  const networks = {};  // functions from named inputs to the last table of numbers, or promises of them
+
+  function build(written, memory) {
+    const nodes = written.map(node => node.op === 'Const' ? {value: constant(node, memory)} : {...node});
+    return inputs => {
       const values = [];
       for (const node of nodes) {
         if (node.value) { values.push(node.value); continue; }
@@ -215,6 +216,13 @@
       picture.data[to + 3] = 255;
     }
     pen.putImageData(picture, 0, 0);
+  }
+
+  // Pictures, one in each table, as one table.
+  function stack(pictures) {
+    const all = table([pictures.length, ...pictures[0].shape.slice(1)]);
+    pictures.forEach(({data}, i) => all.data.set(data, i * data.length));
+    return all;
   }
 
   function checked(images) {
@@ -265,24 +273,20 @@
       strip.hidden = true;
       strip.setAttribute('aria-label', 'the path that was recorded');
       return values => {
-        const inputs = {}, menus = spec.menus, codes = spec.codes;
-        menus.forEach((name, i) => { inputs[name] = Array(row).fill(values[i]); });
+        const inputs = {}, menus = spec.menus, codes = spec.codes, pictures = [];
+        menus.forEach((name, i) => { inputs[name] = [values[i]]; });
         const shifts = values.slice(menus.length + codes, -1), walk = values.at(-1);
-        if (codes) inputs.codes = Array(row).fill(values.slice(menus.length, menus.length + codes)).flat();
-        inputs.z = new Float32Array(row * dim);
+        if (codes) inputs.codes = values.slice(menus.length, menus.length + codes);
         for (let n = 0; n < row; n++) {
-          const z = arc(start.subarray(n * dim, (n + 1) * dim), end.subarray(n * dim, (n + 1) * dim), walk);
-          shifts.forEach((shift, k) => z.forEach((_, i) => { z[i] += shift * directions[k * dim + i]; }));
-          inputs.z.set(z, n * dim);
+          inputs.z = arc(start.subarray(n * dim, (n + 1) * dim), end.subarray(n * dim, (n + 1) * dim), walk);
+          shifts.forEach((shift, k) => inputs.z.forEach((_, i) => { inputs.z[i] += shift * directions[k * dim + i]; }));
+          pictures.push(checked(spec.run(inputs)));
         }
-        const images = checked(network(spec.network)(inputs));
+        const images = stack(pictures);
         sheet(page.picture, images, 8, spec.scale);
         if (record.checked) {
-          const [, ...shape] = images.shape, size = sizeOf(shape);
-          path = [...path, images.data.slice(0, size)].slice(-spec.path);
-          const all = new Float32Array(path.length * size);
-          path.forEach((image, i) => all.set(image, i * size));
-          sheet(strip, {shape: [path.length, ...shape], data: all}, spec.path, 1);
+          path = [...path, pictures[0]].slice(-spec.path);
+          sheet(strip, stack(path), spec.path, 1);
         }
       };
     },
@@ -293,7 +297,7 @@
       still.onload = page.redraw;
       still.src = spec.still;
       return code => {
-        const images = checked(network(spec.network)({codes: code})), pen = page.picture.getContext('2d');
+        const images = checked(spec.run({codes: code})), pen = page.picture.getContext('2d');
         [page.picture.width, page.picture.height] = spec.size;
         page.picture.style.width = `${spec.size[0]}px`;
         pen.drawImage(still, 0, 0);
@@ -357,8 +361,8 @@
     return made;
   }
 
-  function fill(host) {
-    const spec = JSON.parse(host.dataset.live), picture = element('canvas');
+  function fill(host, spec) {
+    const picture = element('canvas');
     const box = element('div', {className: 'gan-controls'}), problem = element('div');
     problem.setAttribute('role', 'alert');
     picture.setAttribute('role', 'img');
@@ -432,22 +436,25 @@
     host.ganLive = {page, controls};
   }
 
+  let filled = Promise.resolve();
+
   window.ganLive = {
-    run: (name, inputs) => network(name)(inputs),
-    network(name, nodes) { written[name] ??= nodes; },
+    networks,
+    network(name, nodes, text) { networks[name] ??= inflated(text).then(memory => build(nodes, memory)); },
     start() {
       if (!document.getElementById('gan-live-style'))
         document.head.append(element('style', {id: 'gan-live-style', textContent: style}));
       for (const host of document.querySelectorAll('.gan-live[data-live]:not([data-ready])')) {
-        const {network} = JSON.parse(host.dataset.live);
-        if (network && !written[network]) {  // it stands in another output, which the front end may show later
+        const spec = JSON.parse(host.dataset.live);
+        if (spec.network && !networks[spec.network]) {  // it stands in another output, which may be shown later
           if (!host.lastElementChild.matches('p'))
             host.append(element('p', {textContent: 'The sliders appear when the first picture of this notebook is shown.'}));
           continue;
         }
         host.dataset.ready = '';
-        fill(host);
+        filled = Promise.all([filled, Promise.resolve(networks[spec.network]).then(run => fill(host, {...spec, run}))]);
       }
     },
+    filled: () => filled,  // a promise that all are there
   };
 })();

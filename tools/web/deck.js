@@ -39,7 +39,8 @@ function shrink(block, width, height) {
   if (share < 1) block.style.zoom = 0.99 * share * (Number(block.style.zoom) || 1);
 }
 
-window.addEventListener('load', () => {
+window.addEventListener('load', async () => {
+  await window.ganLive?.filled();
   const deck = document.querySelector('.reveal');
   deck.classList.add('measuring');
   deck.querySelectorAll('.slides > section > section').forEach(paginate);
