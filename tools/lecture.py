@@ -10,6 +10,8 @@ begin where the notebook's slide types say so; what does not fit on a page goes 
 
 import base64
 import html
+import json
+import os
 import re
 import struct
 import sys
@@ -24,7 +26,7 @@ from pygments.lexers import PythonLexer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.notebooks import ROOT, lessons, without_copies
+from tools.notebooks import ROOT, lessons, project, repository_address, without_copies
 
 WEB = Path(__file__).parent / "web"
 FOLDER = ROOT / "lecture"
@@ -145,7 +147,7 @@ def slides_of(path):
     stacks[0][0][1].insert(0, guide_of(path.stem))
     sections = "\n".join("<section>" + "\n".join(_slide(*slide) for slide in stack) + "</section>" for stack in stacks)
     body = f'<div class="reveal"><div class="slides">\n{sections}\n</div></div>'
-    return page_of(title_of(notebook), body, ["reveal.css", "course.css"], ["reveal.js", "notes.js", "deck.js"])
+    return page_of(title_of(notebook), body, ["reveal.css", "course.css"], ["theme.js", "reveal.js", "notes.js", "deck.js"])
 
 
 def _slide(blocks, notes):
@@ -172,8 +174,85 @@ def slides(*names):
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
+# --- the site
+
+
+def page_link(url):
+    """Links between notebooks lead to their pages, all others to the repository."""
+    name = re.fullmatch(r"(\d\d_\w+)\.ipynb(#.*)?", url)
+    return f"{name[1]}.html{name[2] or ''}" if name else source_of(f"notebooks/{url}")
+
+
+def source_of(place):
+    return f"{repository_address()}/blob/v{project()['version']}/{os.path.normpath(place)}"
+
+
+def colab_of(path):
+    place = source_of(path.relative_to(ROOT)).removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{place}"
+
+
+def notebook_page(path, paths):
+    notebook, place = nbformat.read(path, as_version=4), paths.index(path)
+    body = "".join(blocks_of(cell, page_link) for cell in notebook.cells)
+    links = [("index.html", "all notebooks"), (f"slides/{path.stem}.html", "slides"), (colab_of(path), "open in Colab")]
+    if place:
+        links.insert(1, (f"{paths[place - 1].stem}.html", f"back: {paths[place - 1].stem[:2]}"))
+    if place + 1 < len(paths):
+        links.insert(-2, (f"{paths[place + 1].stem}.html", f"on: {paths[place + 1].stem[:2]}"))
+    around = "".join(f'<a href="{url}">{text}</a>' for url, text in links)
+    body = f'<nav aria-label="notebooks">{around}</nav>\n<main>{body}</main>'
+    return page_of(title_of(notebook), body, ["course.css"], ["theme.js"])
+
+
+def index_page(paths):
+    """Cards with pictures and run times, those of the README, and a search through all sections."""
+    table = (ROOT / "README.md").read_text(encoding="utf-8")
+    cards, sections = [], []
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        minutes = re.search(rf"notebooks/{path.stem}\.ipynb\).*\| ([^|]+) \|$", table, re.M)[1]
+        picture = base64.b64encode((ROOT / "docs" / f"{path.stem}.png").read_bytes()).decode()
+        cards.append(
+            f'<article><img alt="" src="data:image/png;base64,{picture}">'
+            f'<h2><a href="{path.stem}.html">{html.escape(title_of(notebook))}</a></h2><p>{minutes} on two cores · '
+            f'<a href="slides/{path.stem}.html">slides</a> · <a href="{colab_of(path)}">Colab</a></p></article>'
+        )
+        sections += sections_of(notebook, path.stem)
+    found = json.dumps(sections, separators=(",", ":")).replace("<", "\\u003c")
+    body = (
+        "<main><h1>Generative adversarial networks, by hand</h1>"
+        '<p><label for="search">Search all notebooks</label><input id="search" type="search" autocomplete="off"></p>'
+        f'<ol id="found" aria-live="polite"></ol><div class="cards">{"".join(cards)}</div></main>'
+        f'<script type="application/json" id="sections">{found}</script>'
+    )
+    return page_of("Generative adversarial networks, by hand", body, ["course.css"], ["theme.js", "search.js"])
+
+
+def sections_of(notebook, name):
+    """Heading, anchor and words of each section, for the search."""
+    words = "".join(text_of(cell.source, page_link) for cell in notebook.cells if cell.cell_type == "markdown")
+    words = re.sub("<math.*?</math>", " ", words, flags=re.S)
+    parts = re.split(r'<h[1-4] id="(.*?)">(.*?)</h[1-4]>', words)[1:]
+    plain = lambda text: html.unescape(" ".join(re.sub("<.*?>", " ", text).split()))  # noqa: E731
+    return [
+        [f"{name}.html#{anchor}", f"{name[:2]} · {plain(heading)}", plain(text)]
+        for anchor, heading, text in zip(*(parts[i::3] for i in range(3)), strict=True)
+    ]
+
+
+def site():
+    """Write index, pages and slides."""
+    paths = lessons()
+    FOLDER.mkdir(exist_ok=True)
+    for path in paths:
+        (FOLDER / f"{path.stem}.html").write_text(notebook_page(path, paths), encoding="utf-8")
+    (FOLDER / "index.html").write_text(index_page(paths), encoding="utf-8")
+    slides("all")
+
+
 if __name__ == "__main__":
-    commands = {"slides": slides}
+    commands = {"slides": slides, "site": site}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

@@ -56,11 +56,3 @@ window.addEventListener('load', async () => {
     },
   });
 });
-
-document.addEventListener('DOMContentLoaded', () => {
-  const button = document.getElementById('theme');
-  button.addEventListener('click', () => {
-    const root = document.documentElement, dark = getComputedStyle(root).colorScheme.includes('dark');
-    root.dataset.theme = dark ? 'light' : 'dark';
-  });
-});
