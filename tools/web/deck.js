@@ -4,8 +4,8 @@ const WIDTH = 1280, HEIGHT = 720, EDGE = 36;
 
 function paginate(section) {
   const notes = section.querySelector(':scope > aside.notes');
-  const blocks = [...section.children].filter(child => child !== notes), pages = [section];
-  blocks.forEach(block => block.remove());
+  const blocks = [...section.children].filter(child => child !== notes).flatMap(items), pages = [section];
+  section.replaceChildren();
   // The bottom of the last block, since a page is never lower than itself.
   const full = page => page.lastElementChild.getBoundingClientRect().bottom - page.getBoundingClientRect().top > HEIGHT - EDGE;
   for (const block of blocks) {
@@ -14,8 +14,9 @@ function paginate(section) {
     shrink(block, WIDTH - 2 * EDGE, HEIGHT - 2 * EDGE);
     if (!full(page)) continue;
     const moved = [block];
-    // A heading, or a line that announces what follows, stays with it.
+    // A heading, or a line that announces what follows, stays with it, unless nothing else would be left.
     for (let last = block.previousElementSibling; last && isLead(last); last = last.previousElementSibling) moved.unshift(last);
+    if (moved.length === page.children.length && moved.some(part => part !== block && part.tagName === 'P')) moved.splice(0, moved.length - 1);
     if (moved.length === page.children.length) {
       if (moved.length > 1) shrink(block, WIDTH - 2 * EDGE, HEIGHT - EDGE - topOf(page, block));
       continue;
@@ -28,6 +29,17 @@ function paginate(section) {
     if (full(page)) shrink(block, WIDTH - 2 * EDGE, HEIGHT - EDGE - topOf(page, block));
   }
   if (notes) section.append(notes);
+}
+
+// A long list may go on on the next page.
+function items(block) {
+  if (!['UL', 'OL'].includes(block.tagName) || block.offsetHeight < HEIGHT / 2) return [block];
+  return [...block.children].map((item, i) => {
+    const list = block.cloneNode(false);
+    if (block.tagName === 'OL') list.start = block.start + i;
+    list.append(item);
+    return list;
+  });
 }
 
 const topOf = (page, block) => block.getBoundingClientRect().top - page.getBoundingClientRect().top;
