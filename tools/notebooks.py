@@ -23,6 +23,7 @@ and every setup cell, which fetch the helpers of the tag `vVERSION`.
 import ast
 import base64
 import hashlib
+import io
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when this is run as a script
 
@@ -44,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 3600  # a training on a busy machine; a dead kernel is noticed at once
 SWITCH = "TRAIN_NOW = True"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def lessons():
@@ -99,6 +102,9 @@ def execute(notebook, manager=None, allow_errors=False):
 def clean(notebook):
     """Drop what should not be committed: widget state and views, warnings, the kernel's version.
 
+    A picture with controls stays as the page that needs no kernel; programs and networks that several pages share
+    stay in the first, and pictures in pages are packed tightly.
+
     A cell's alternative text, or texts, one for each of its figures, goes to the figures as well.
     """
     kept = {key: value for key, value in notebook.metadata.items() if key in ("ships", "recorded_run")}
@@ -115,8 +121,14 @@ def clean(notebook):
             **kept,
         }
     )
+    seen = set()
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):  # what the widget is where there is no kernel
+                    output.data.pop(VIEW, None)
+                    page = re.sub(r"(?<=data:image/png;base64,)[\w+/=]+", _packed, output.data["text/html"])
+                    output.data["text/html"] = without_copies(page, seen)
             cell.outputs = [output for output in cell.outputs if not _is_front_end_only(output)]
             figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
             texts = cell.metadata.get("alt", [])
@@ -125,9 +137,26 @@ def clean(notebook):
     return notebook
 
 
+def without_copies(page, seen):
+    """HTML without the long scripts in `seen`, a set to which its own are added: one copy serves a whole page."""
+
+    def once(match):
+        copy = len(match[0]) > 1000 and match[0] in seen
+        seen.add(match[0])
+        return "" if copy else match[0]
+
+    return re.sub(r"<script>.*?</script>", once, page, flags=re.S)
+
+
+def _packed(match):
+    """A PNG file in base64, the same pixels in fewer bytes."""
+    picture, file = Image.open(io.BytesIO(base64.b64decode(match[0]))), io.BytesIO()
+    picture.save(file, "PNG", compress_level=9)
+    return min(match[0], base64.b64encode(file.getvalue()).decode(), key=len)
+
+
 def _is_front_end_only(output):
-    is_widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-    return is_widget or output.get("name") == "stderr"
+    return VIEW in output.get("data", {}) or output.get("name") == "stderr"
 
 
 def save_picture(notebook, name):
