@@ -259,6 +259,68 @@
     return start.map((value, i) => share(1 - t) * value + share(t) * end[i]);
   }
 
+  // --- drawing
+
+  // Makes the tools in `box` draw on its canvas: pen, eraser, a menu of drawings, a file of the reader's own. Calls
+  // `send` with the greys of the drawing, 0 ink and 1 paper, side by side, at most once for each frame of the screen.
+  function pad(box, side, send) {
+    const canvas = box.querySelector('canvas'), size = canvas.width, ink = canvas.getContext('2d');
+    const [file, pen, erase] = ['file', 'range', 'checkbox'].map(kind => box.querySelector(`input[type=${kind}]`));
+    const menu = box.querySelector('select'), small = element('canvas', {width: side, height: side});
+    const shrunk = small.getContext('2d', {willReadFrequently: true});
+    // JupyterLab takes keys such as the arrows to itself, unless it is told not to.
+    box.querySelectorAll('select, input, button').forEach(tool => tool.setAttribute('data-lm-suppress-shortcuts', 'true'));
+    let last = null, waits = false;
+    const tell = () => {
+      if (waits) return;
+      waits = true;
+      requestAnimationFrame(() => {
+        waits = false;
+        shrunk.imageSmoothingQuality = 'high';
+        shrunk.drawImage(canvas, 0, 0, side, side);
+        const {data} = shrunk.getImageData(0, 0, side, side);
+        send(Float32Array.from({length: side * side}, (_, i) => (data[4 * i] + data[4 * i + 1] + data[4 * i + 2]) / 765));
+      });
+    };
+    const clear = () => { ink.fillStyle = 'white'; ink.fillRect(0, 0, size, size); };
+    const place = event => {
+      const at = canvas.getBoundingClientRect();
+      return [event.clientX - at.left, event.clientY - at.top].map(x => x * size / at.width);
+    };
+    const stroke = event => {
+      if (!last) return;
+      const next = place(event);
+      ink.strokeStyle = erase.checked ? 'white' : 'black';
+      ink.lineWidth = pen.value * size / side;
+      ink.lineCap = 'round';
+      ink.beginPath();
+      ink.moveTo(...last);
+      ink.lineTo(...next);
+      ink.stroke();
+      last = next;
+      tell();
+    };
+    const show = source => {
+      const picture = new Image();
+      picture.onload = () => {
+        clear();
+        const scale = size / Math.max(picture.width, picture.height);
+        const [width, height] = [picture.width * scale, picture.height * scale];
+        ink.imageSmoothingEnabled = picture.width !== side;
+        ink.drawImage(picture, (size - width) / 2, (size - height) / 2, width, height);
+        tell();
+      };
+      picture.src = source;
+    };
+    canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); last = place(event); stroke(event); };
+    canvas.onpointermove = stroke;
+    canvas.onpointerup = canvas.onpointercancel = () => { last = null; };
+    menu.onchange = () => show(`data:image/png;base64,${menu.value}`);
+    file.onchange = () => { if (file.files.length) show(URL.createObjectURL(file.files[0])); };
+    box.querySelector('button').onclick = () => { clear(); tell(); };
+    menu.onchange();
+  }
+
   // --- the kinds of pictures: each makes `draw(values)`, and may add to what stands under the controls
 
   const kinds = {
@@ -320,6 +382,19 @@
       };
     },
 
+    // A drawing, and what a network makes of it.
+    pad(spec, page) {
+      let drawing = null;
+      const tools = element('div', {innerHTML: spec.tools});
+      page.box.prepend(tools);
+      pad(tools, spec.side, greys => { drawing = greys; page.redraw(); });
+      return () => {
+        if (!drawing) return;
+        const images = checked(spec.run({drawing}));
+        sheet(page.picture, images, 1, Math.max(1, Math.round(spec.size / images.shape[1])));
+      };
+    },
+
     // Pictures that were drawn beforehand, one for each place of the controls.
     frames(spec, page) {
       const parts = spec.frames.map(([source, x, y]) => {
@@ -374,7 +449,7 @@
     picture.setAttribute('aria-label', spec.alt);
     let waits = false;
     const page = {
-      picture,
+      picture, box,
       redraw() {
         if (waits) return;
         waits = true;
@@ -444,7 +519,7 @@
   let filled = Promise.resolve();
 
   window.ganLive = {
-    networks,
+    networks, pad,
     network(name, nodes, text) { networks[name] ??= inflated(text).then(memory => build(nodes, memory)); },
     start() {
       if (!document.getElementById('gan-live-style'))
