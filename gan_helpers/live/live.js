@@ -268,8 +268,6 @@
     const [file, pen, erase] = ['file', 'range', 'checkbox'].map(kind => box.querySelector(`input[type=${kind}]`));
     const menu = box.querySelector('select'), small = element('canvas', {width: side, height: side});
     const shrunk = small.getContext('2d', {willReadFrequently: true});
-    // JupyterLab takes keys such as the arrows to itself, unless it is told not to.
-    box.querySelectorAll('select, input, button').forEach(tool => tool.setAttribute('data-lm-suppress-shortcuts', 'true'));
     let last = null, waits = false;
     const tell = () => {
       if (waits) return;
@@ -512,6 +510,8 @@
     box.append(buttons, problem);
     const draw = kinds[spec.kind](spec, page);
     page.now();
+    // Without this JupyterLab takes the arrow keys to itself.
+    box.querySelectorAll('input, select, button').forEach(tool => tool.setAttribute('data-lm-suppress-shortcuts', 'true'));
     host.replaceChildren(box, element('div', {className: 'gan-picture-box'}, picture));
     host.ganLive = {page, controls};
   }
