@@ -237,7 +237,7 @@ def conditional():
 def shown(scope):
     """The pixels of a canvas, uint8 `(height, width, 3)`."""
     source = scope.locator(PICTURE).evaluate("canvas => canvas.toDataURL()")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB"), int)
 
 
 def pixels(png):
@@ -347,10 +347,47 @@ def test_the_plane_shows_the_kernels_picture(page):
         assert np.abs(found - wanted).mean() < 1.5 and (np.abs(found - wanted).max(axis=2) > 40).mean() < 0.01
 
 
+TOOLS = """<canvas width='56' height='56' aria-label='a sheet to draw on' style='touch-action:none'></canvas>
+<label>a drawing <select><option value='{0}'>one</option><option value='{1}'>two</option></select></label>
+<input type='file' aria-label='of yours'><input type='range' min='1' max='6' value='2' aria-label='width of the pen'>
+<label><input type='checkbox'> erase</label><button>clear</button>"""
+
+
+def test_a_drawing_is_coloured_while_it_is_drawn(page):
+    rng = np.random.default_rng(0)
+    colour = tf.constant(rng.random((1, 1, 1, 3)), tf.float32)
+    drawings = [np.rint(255 * rng.random((1, 28, 28, 1))) / 255 for _ in range(2)]
+    tools = TOOLS.format(*(base64.b64encode(plotting.png(drawing, scale=1)).decode() for drawing in drawings))
+    network = live.network(lambda drawing: 1 - (1 - drawing) * colour, drawing=((1, 28, 28, 1), "float32"))
+    spec = {"kind": "pad", "network": 0, "controls": [], "tools": tools, "side": 28, "size": 56}
+    page.set_content(live.page(spec, [network], plotting.png(drawings[0]), "the drawing, coloured"))
+    scope = page.locator(".gan-live")
+
+    def assert_coloured(drawing):
+        page.wait_for_timeout(150)
+        wanted = 255 * (1 - (1 - drawing[0]) * colour.numpy()[0])
+        assert np.abs(shown(scope) - wanted).max() <= 3
+
+    assert_coloured(drawings[0])
+    scope.get_by_label("a drawing").select_option("two")
+    assert_coloured(drawings[1])
+    scope.get_by_role("button", name="clear").press("Enter")
+    assert_coloured(np.ones((1, 28, 28, 1)))
+    box = scope.get_by_label("a sheet to draw on").bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 30, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(150)
+    assert 0.02 < (shown(scope).min(axis=2) < 128).mean() < 0.3
+
+
 def test_several_on_one_page_share_a_network_and_do_not_collide(page):
     explorer, other = (widgets.LatentExplorer(pretrained.load("05_gan_mnist")["generator"]) for _ in range(2))
     page.set_content(f"{html_of(explorer)}{html_of(plane())}{html_of(other)}")
     scopes = page.locator(".gan-live")
+    page.evaluate("() => ganLive.filled()")
+    page.wait_for_timeout(300)  # the still parts of the plane are a picture, which is decoded first
     still = shown(scopes.nth(1)), shown(scopes.nth(2))
     scopes.nth(0).get_by_label("direction 1").press("End")
     explorer.shifts[0].value = 6.0

@@ -117,6 +117,7 @@ def test_arrows_run_one_way():
         "evaluation": ["game", "losses", "models", "pretrained", *figures],
         "losses": ["game", "metrics", "models", "pretrained", *figures],
         "plotting": ["arena", "game", "losses", "models", "pretrained", "widgets"],
+        "live/__init__": ["data", "game", "losses", "metrics", "models", "pretrained", *figures],
         "widgets": ["arena", "game", "losses", "models", "metrics", "pretrained"],
         "game": ["models", "pretrained", *figures],
         "arena": ["models", "pretrained"],

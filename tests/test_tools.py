@@ -156,6 +156,17 @@ def test_a_run_is_recorded_with_all_that_a_notebook_carries(tmp_path, monkeypatc
     assert found.cells[0].metadata["alt"] == ["a dot", "another dot"] and found.cells[1].outputs == []
 
 
+def test_pages_stay_in_a_notebook_and_views_do_not():
+    program = f"<script>{'x = 1;' * 400}</script>"
+    output = {notebooks.VIEW: {"model_id": "0"}, "text/html": f"<div>page</div>{program}<script>go()</script>"}
+    notebook = notebook_of("explorer", "again", "view")
+    for cell, data in zip(notebook.cells, (output, output, {notebooks.VIEW: {}, "text/plain": "a view"}), strict=True):
+        cell.outputs = [nbformat.v4.new_output("display_data", dict(data))]
+    first, second, third = (cell.outputs for cell in notebooks.clean(notebook).cells)
+    assert first[0].data == {"text/html": output["text/html"]} and third == []
+    assert second[0].data == {"text/html": "<div>page</div><script>go()</script>"}, "one copy of a program serves all"
+
+
 def test_the_version_is_set_everywhere_by_one_command(tmp_path):
     copy_of_the_project(tmp_path)
     command = [sys.executable, "tools/notebooks.py", "version", "7.8.9"]

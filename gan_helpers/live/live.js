@@ -51,55 +51,60 @@
     for (let i = 0; i < y.length; i++) y[i] = f(a.data[ofA ? ofA[i] : i], b.data[ofB ? ofB[i] : i]);
   }
 
+  // Four rows of weights at a time, so that each sum is fetched and stored once for four products.
   function multiply(a, b, out) {
     const [rows, inner] = a.shape, columns = b.shape[1], x = a.data, w = b.data, y = out.data;
-    for (let k = 0; k < inner; k++)
-      for (let row = 0; row < rows; row++) {
-        const factor = x[row * inner + k], to = row * columns, from = k * columns;
-        if (factor !== 0) for (let j = 0; j < columns; j++) y[to + j] += factor * w[from + j];
+    for (let row = 0; row < rows; row++) {
+      const from = row * inner, to = row * columns;
+      let k = 0;
+      for (; k + 4 <= inner; k += 4) {
+        const [f, g, h, i] = x.subarray(from + k, from + k + 4);
+        const p = k * columns, q = p + columns, r = q + columns, s = r + columns;
+        for (let j = 0; j < columns; j++) y[to + j] += f * w[p + j] + g * w[q + j] + h * w[r + j] + i * w[s + j];
       }
+      for (; k < inner; k++) {
+        const f = x[from + k], p = k * columns;
+        for (let j = 0; j < columns; j++) y[to + j] += f * w[p + j];
+      }
+    }
   }
 
   // How far a window of `size` begins before the picture, so that `count` windows cover `length`.
   const before = (node, count, step, size, length) =>
     node.padding === 'SAME' ? Math.floor(Math.max((count - 1) * step + size - length, 0) / 2) : 0;
 
-  function convolve(x, kernel, out, node) {
-    const [images, height, width, channels] = x.shape, [, rows, columns, filters] = out.shape;
-    const [tall, wide] = kernel.shape, [down, right] = node.strides, {data: w} = kernel, {data: a} = x, {data: y} = out;
+  // Calls `visit(place in the picture, place in the table)` for all pixels below all places of a window: the table has
+  // a row for each place, and in it `depth` numbers for each pixel of the window.
+  function windows(picture, places, kernel, node, depth, visit) {
+    const [images, height, width] = picture, [, rows, columns] = places, [tall, wide] = kernel, [down, right] = node.strides;
     const top = before(node, rows, down, tall, height), left = before(node, columns, right, wide, width);
-    for (let n = 0; n < images; n++) for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
-      const to = ((n * rows + i) * columns + j) * filters;
-      for (let p = 0; p < tall; p++) for (let q = 0; q < wide; q++) {
+    let at = 0;
+    for (let n = 0; n < images; n++) for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++)
+      for (let p = 0; p < tall; p++) for (let q = 0; q < wide; q++, at += depth) {
         const r = i * down + p - top, c = j * right + q - left;
-        if (r < 0 || c < 0 || r >= height || c >= width) continue;
-        const from = ((n * height + r) * width + c) * channels, tap = (p * wide + q) * channels * filters;
-        for (let k = 0; k < channels; k++) {
-          const factor = a[from + k], row = tap + k * filters;
-          if (factor !== 0) for (let f = 0; f < filters; f++) y[to + f] += factor * w[row + f];
-        }
+        if (r >= 0 && c >= 0 && r < height && c < width) visit(((n * height + r) * width + c) * depth, at);
       }
-    }
   }
 
-  // Transposed: each number of x lays its multiple of the kernel into the result.
+  // What lies below each window becomes a row, to be multiplied with the kernel.
+  function convolve(x, kernel, out, node) {
+    const channels = x.shape[3], inner = kernel.shape[0] * kernel.shape[1] * channels, filters = out.shape[3];
+    const seen = table([out.data.length / filters, inner]);
+    windows(x.shape, out.shape, kernel.shape, node, channels, (from, to) => {
+      for (let k = 0; k < channels; k++) seen.data[to + k] = x.data[from + k];
+    });
+    multiply(seen, {shape: [inner, filters], data: kernel.data}, out);
+  }
+
+  // Transposed: each pixel of x gives a multiple of the kernel, which is added to what lies below the window.
   function spread(x, kernel, out, node) {
-    const [images, height, width, channels] = x.shape, [, rows, columns, filters] = out.shape;
-    const [tall, wide] = kernel.shape, [down, right] = node.strides, {data: w} = kernel, {data: a} = x, {data: y} = out;
-    const top = before(node, height, down, tall, rows), left = before(node, width, right, wide, columns);
-    for (let n = 0; n < images; n++) for (let i = 0; i < height; i++) for (let j = 0; j < width; j++) {
-      const from = ((n * height + i) * width + j) * channels;
-      for (let p = 0; p < tall; p++) for (let q = 0; q < wide; q++) {
-        const r = i * down + p - top, c = j * right + q - left;
-        if (r < 0 || c < 0 || r >= rows || c >= columns) continue;
-        const to = ((n * rows + r) * columns + c) * filters, tap = (p * wide + q) * filters * channels;
-        for (let f = 0; f < filters; f++) {
-          let sum = 0;
-          for (let k = 0, row = tap + f * channels; k < channels; k++) sum += a[from + k] * w[row + k];
-          y[to + f] += sum;
-        }
-      }
-    }
+    const channels = x.shape[3], filters = out.shape[3], width = kernel.data.length / channels;
+    const turned = node.turned ??= kernel.data.map((_, i) => kernel.data[i % width * channels + Math.floor(i / width)]);
+    const stamps = table([x.data.length / channels, width]);
+    multiply({shape: [stamps.shape[0], channels], data: x.data}, {shape: [channels, width], data: turned}, stamps);
+    windows(out.shape, x.shape, kernel.shape, node, filters, (to, from) => {
+      for (let f = 0; f < filters; f++) out.data[to + f] += stamps.data[from + f];
+    });
   }
 
   function reduce(x, out, node) {
@@ -254,6 +259,66 @@
     return start.map((value, i) => share(1 - t) * value + share(t) * end[i]);
   }
 
+  // --- drawing
+
+  // Makes the tools in `box` draw on its canvas: pen, eraser, a menu of drawings, a file of the reader's own. Calls
+  // `send` with the greys of the drawing, 0 ink and 1 paper, side by side, at most once for each frame of the screen.
+  function pad(box, side, send) {
+    const canvas = box.querySelector('canvas'), size = canvas.width, ink = canvas.getContext('2d');
+    const [file, pen, erase] = ['file', 'range', 'checkbox'].map(kind => box.querySelector(`input[type=${kind}]`));
+    const menu = box.querySelector('select'), small = element('canvas', {width: side, height: side});
+    const shrunk = small.getContext('2d', {willReadFrequently: true});
+    let last = null, waits = false;
+    const tell = () => {
+      if (waits) return;
+      waits = true;
+      requestAnimationFrame(() => {
+        waits = false;
+        shrunk.imageSmoothingQuality = 'high';
+        shrunk.drawImage(canvas, 0, 0, side, side);
+        const {data} = shrunk.getImageData(0, 0, side, side);
+        send(Float32Array.from({length: side * side}, (_, i) => (data[4 * i] + data[4 * i + 1] + data[4 * i + 2]) / 765));
+      });
+    };
+    const clear = () => { ink.fillStyle = 'white'; ink.fillRect(0, 0, size, size); };
+    const place = event => {
+      const at = canvas.getBoundingClientRect();
+      return [event.clientX - at.left, event.clientY - at.top].map(x => x * size / at.width);
+    };
+    const stroke = event => {
+      if (!last) return;
+      const next = place(event);
+      ink.strokeStyle = erase.checked ? 'white' : 'black';
+      ink.lineWidth = pen.value * size / side;
+      ink.lineCap = 'round';
+      ink.beginPath();
+      ink.moveTo(...last);
+      ink.lineTo(...next);
+      ink.stroke();
+      last = next;
+      tell();
+    };
+    const show = source => {
+      const picture = new Image();
+      picture.onload = () => {
+        clear();
+        const scale = size / Math.max(picture.width, picture.height);
+        const [width, height] = [picture.width * scale, picture.height * scale];
+        ink.imageSmoothingEnabled = picture.width !== side;
+        ink.drawImage(picture, (size - width) / 2, (size - height) / 2, width, height);
+        tell();
+      };
+      picture.src = source;
+    };
+    canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); last = place(event); stroke(event); };
+    canvas.onpointermove = stroke;
+    canvas.onpointerup = canvas.onpointercancel = () => { last = null; };
+    menu.onchange = () => show(`data:image/png;base64,${menu.value}`);
+    file.onchange = () => { if (file.files.length) show(URL.createObjectURL(file.files[0])); };
+    box.querySelector('button').onclick = () => { clear(); tell(); };
+    menu.onchange();
+  }
+
   // --- the kinds of pictures: each makes `draw(values)`, and may add to what stands under the controls
 
   const kinds = {
@@ -315,6 +380,19 @@
       };
     },
 
+    // A drawing, and what a network makes of it.
+    pad(spec, page) {
+      let drawing = null;
+      const tools = element('div', {innerHTML: spec.tools});
+      page.box.prepend(tools);
+      pad(tools, spec.side, greys => { drawing = greys; page.redraw(); });
+      return () => {
+        if (!drawing) return;
+        const images = checked(spec.run({drawing}));
+        sheet(page.picture, images, 1, Math.max(1, Math.round(spec.size / images.shape[1])));
+      };
+    },
+
     // Pictures that were drawn beforehand, one for each place of the controls.
     frames(spec, page) {
       const parts = spec.frames.map(([source, x, y]) => {
@@ -369,7 +447,7 @@
     picture.setAttribute('aria-label', spec.alt);
     let waits = false;
     const page = {
-      picture,
+      picture, box,
       redraw() {
         if (waits) return;
         waits = true;
@@ -432,6 +510,8 @@
     box.append(buttons, problem);
     const draw = kinds[spec.kind](spec, page);
     page.now();
+    // Without this JupyterLab takes the arrow keys to itself.
+    box.querySelectorAll('input, select, button').forEach(tool => tool.setAttribute('data-lm-suppress-shortcuts', 'true'));
     host.replaceChildren(box, element('div', {className: 'gan-picture-box'}, picture));
     host.ganLive = {page, controls};
   }
@@ -439,7 +519,7 @@
   let filled = Promise.resolve();
 
   window.ganLive = {
-    networks,
+    networks, pad,
     network(name, nodes, text) { networks[name] ??= inflated(text).then(memory => build(nodes, memory)); },
     start() {
       if (!document.getElementById('gan-live-style'))
