@@ -1,6 +1,7 @@
-"""Grading: a tiny lesson, and students who make mistakes, or mischief."""
+"""Grading: a tiny lesson, and students who make mistakes, or mischief. And the teaching guide."""
 
 import csv
+import re
 import subprocess
 import sys
 
@@ -139,3 +140,14 @@ def test_every_lesson_can_be_graded(path):
     assert [check.source.count('right.token")') for check in checks] == [1] * len(sources)
     assert [cell.source for cell in grade.tagged(ready, "exercise-answer")] == sources
     assert len(ready.cells) == len(lesson.cells) + 2 * len(sources)
+
+
+@pytest.mark.parametrize("path", notebooks.lessons(), ids=lambda path: path.stem)
+def test_the_teaching_guide_names_headings_that_are_there(path):
+    guide = (notebooks.ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    programme = re.search(rf"^## {path.stem[:2]} .*\n\n(\*\*10:\*\* .*)", guide, re.M)[1]
+    cells = nbformat.read(path, as_version=4).cells
+    headings = [h for c in cells if c.cell_type == "markdown" for h in re.findall(r"^##+ (.*)", c.source, re.M)]
+    named = re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", programme)
+    assert len(named) >= 4 and "**30:**" in programme and "**90:**" in programme
+    assert [name for name in named if not any(heading.startswith(name) for heading in headings)] == []

@@ -14,7 +14,6 @@ answer shares the process with its check, and who wants to deceive it can: look 
 """
 
 import argparse
-import copy
 import csv
 import secrets
 import sys
@@ -27,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when this is run
 
 from tools import notebooks, statements
 
+# Code that runs around an answer and its check, and calls no name that the answer may have overwritten.
 KEEP = "import builtins as _b\n_b.{kept} = dict(globals()), dict(vars(_b))"
-# It calls no name that an answer may have overwritten.
 PUT_BACK = """import builtins as _b
 _b.__dict__.update(_b.{kept}[1])
 for _name in {names} or [*_b.{kept}[0], *_b.{kept}[1]]:
@@ -60,7 +59,7 @@ def answers_of(student, lesson):
 
 def with_answers(lesson, answers, token):
     """The lesson, ready to run. The cells of an exercise carry its number, from 0, and may stop."""
-    notebook, kept = copy.deepcopy(lesson), f"_{token}"
+    notebook, kept = nbformat.from_dict(lesson), f"_{token}"
     notebooks.load_instead_of_training(notebook)
     for number, ((answer, check), source) in enumerate(zip(exercises(notebook), answers, strict=True)):
         (own, _), (_, used) = (statements.names(compile(cell.source, "cell", "exec")) for cell in (answer, check))
