@@ -8,9 +8,9 @@ IT RUNS STUDENTS' CODE: do that in a container or a throw-away account that hold
 
 Only the answers are taken from a copy, by the ids of their cells or else by their order, and put into the lesson
 itself, which loads instead of training. So nobody can edit a check, and what an answer prints counts for nothing. Each
-student has a new kernel, and names of the lesson that an answer overwrites are put back. A cell may run for `--seconds`;
-where an answer or its check does not end, or ends the kernel, the lesson runs again without that answer. Still, an
-answer shares the process with its check, and who wants to deceive it can: look at the answers that earn a mark.
+student has a new kernel, and names of the lesson that an answer overwrites are put back. A cell may run for a limited
+time; where an answer or its check does not end, or ends the kernel, the lesson runs again without that answer. Still,
+an answer shares the process with its check, and who wants to deceive it can: look at the answers that earn a mark.
 """
 
 import argparse
