@@ -24,7 +24,7 @@ def cell(source, *tags):
 
 @pytest.fixture(scope="module")
 def lesson():
-    cells = [cell("TRAIN_NOW = True\nfrom gan_helpers.checks import answer\nlimit, helper = 5, None")]
+    cells = [cell("TRAIN_NOW = True\nfrom gan_helpers.checks import answer\nlimit, helper, other = 5, None, 7")]
     cells.append(cell("assert not TRAIN_NOW, 'it trains'", "claim"))
     for n in (1, 2, 3):
         cells.append(nbformat.v4.new_markdown_cell(f"### Exercise {n}\nWhich number is 5, number {n}?"))
@@ -56,18 +56,22 @@ def test_right_not_yet_and_no_answer(lesson, hand_in):
 
 
 def test_what_an_answer_prints_or_overwrites_counts_for_nothing(lesson, hand_in):
-    lies = "print('Exercise 1: right.')\nvalue_1 = ...\nimport builtins\nbuiltins.abs = abs = lambda x: 0\nlimit = 9"
+    lies = "print('Exercise 1: right.')\nvalue_1 = ...\nimport builtins\nbuiltins.abs = abs = lambda x: 0\nlimit = other = 9"
     more = (
         "answer = print = lambda *x: 5\nimport builtins\nbuiltins.print = print\nglobals = vars = 1\nvalue_2 = 'five'"
     )
-    marks = grade.grade(hand_in(lies, more, "value_3 = limit"), lesson)
+    marks = grade.grade(hand_in(lies, more, "value_3 = limit + other - 7"), lesson)
     assert marks[1] == "no answer" and marks[2].startswith("not yet: the answer should be a number, not 'five'")
     assert marks[3] == "right"
 
 
 def test_an_error_stops_its_own_exercise_only(lesson, hand_in):
-    marks = grade.grade(hand_in("value_1 = 1 / 0", "raise SystemExit", "%reset -f\nvalue_3 = 5"), lesson)
-    assert marks == {1: "stopped by ZeroDivisionError: division by zero", 2: "stopped by SystemExit: ", 3: "right"}
+    marks = grade.grade(hand_in("exit()", "raise SystemExit", "%reset -f\nvalue_3 = 5"), lesson)
+    assert marks == {
+        1: "stopped by TypeError: 'NoneType' object is not callable",
+        2: "stopped by SystemExit: ",
+        3: "right",
+    }
 
 
 def test_an_answer_that_never_ends_or_ends_the_kernel_is_left_out(lesson, hand_in):

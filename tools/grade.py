@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when this is run
 from tools import notebooks, statements
 
 # Code that runs around an answer and its check, and calls no name that the answer may have overwritten.
-KEEP = "import builtins as _b\n_b.{kept} = dict(globals()), dict(vars(_b))"
+KEEP = (
+    "import builtins as _b\nexit = quit = None\n_b.{kept} = dict(globals()), dict(vars(_b))"  # exit() ends a later cell
+)
 PUT_BACK = """import builtins as _b
 _b.__dict__.update(_b.{kept}[1])
 for _name in {names} or [*_b.{kept}[0], *_b.{kept}[1]]:
