@@ -56,7 +56,9 @@ def test_right_not_yet_and_no_answer(lesson, hand_in):
 
 
 def test_what_an_answer_prints_or_overwrites_counts_for_nothing(lesson, hand_in):
-    lies = "print('Exercise 1: right.')\nvalue_1 = ...\nimport builtins\nbuiltins.abs = abs = lambda x: 0\nlimit = other = 9"
+    lies = (
+        "print('Exercise 1: right.')\nvalue_1 = ...\nimport builtins as b\nb.abs = abs = lambda x: 0\nlimit = other = 9"
+    )
     more = (
         "answer = print = lambda *x: 5\nimport builtins\nbuiltins.print = print\nglobals = vars = 1\nvalue_2 = 'five'"
     )

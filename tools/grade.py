@@ -27,15 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when this is run
 from tools import notebooks, statements
 
 # Code that runs around an answer and its check, and calls no name that the answer may have overwritten.
-KEEP = (
-    "import builtins as _b\nexit = quit = None\n_b.{kept} = dict(globals()), dict(vars(_b))"  # exit() ends a later cell
-)
+KEEP = "import builtins as _b\nexit = quit = None\n_b._lesson = dict(globals()), dict(vars(_b))"  # exit() acts late
 PUT_BACK = """import builtins as _b
-_b.__dict__.update(_b.{kept}[1])
-for _name in {names} or [*_b.{kept}[0], *_b.{kept}[1]]:
-    if _name in _b.{kept}[0]:
-        _b.globals()[_name] = _b.{kept}[0][_name]
-    elif _name in _b.{kept}[1]:
+_b.__dict__.update(_b._lesson[1])
+for _name in {names} or [*_b._lesson[0], *_b._lesson[1]]:
+    if _name in _b._lesson[0]:
+        _b.globals()[_name] = _b._lesson[0][_name]
+    elif _name in _b._lesson[1]:
         _b.globals().pop(_name, None)"""
 
 
@@ -61,12 +59,12 @@ def answers_of(student, lesson):
 
 def with_answers(lesson, answers, token):
     """The lesson, ready to run. The cells of an exercise carry its number, from 0, and may stop."""
-    notebook, kept = nbformat.from_dict(lesson), f"_{token}"
+    notebook = nbformat.from_dict(lesson)
     notebooks.load_instead_of_training(notebook)
     for number, ((answer, check), source) in enumerate(zip(exercises(notebook), answers, strict=True)):
         (own, _), (_, used) = (statements.names(compile(cell.source, "cell", "exec")) for cell in (answer, check))
-        before = PUT_BACK.format(kept=kept, names=[]) if number else KEEP.format(kept=kept)
-        for cell, code in ((answer, before), (check, PUT_BACK.format(kept=kept, names=sorted(used - own)))):
+        before = PUT_BACK.format(names=[]) if number else KEEP
+        for cell, code in ((answer, before), (check, PUT_BACK.format(names=sorted(used - own)))):
             added = nbformat.v4.new_code_cell(code)
             notebook.cells.insert(notebook.cells.index(cell), added)
             for one in (added, cell):
@@ -91,7 +89,7 @@ def grade(path, lesson, seconds=300):
         answers = answers_of(nbformat.read(path, as_version=4), lesson)
     except Exception as error:  # whatever a damaged file leads to
         return {"remark": f"cannot be graded: {type(error).__name__}: {' '.join(str(error).split()):.100}"}
-    ended, started, token = {}, [], f"t{secrets.token_hex(8)}"
+    ended, started, token = {}, [], secrets.token_hex(8)
     for _ in range(len(answers) + 1):
         notebook = with_answers(lesson, answers, token)
         try:
