@@ -122,8 +122,10 @@ def test_slides_are_light_or_dark(open_slides, scheme):
 
 def test_the_guide_speaks_of_every_notebook_to_the_lecturer(open_slides):
     for path in LESSONS:
-        assert all(words in lecture.guide_of(path.stem) for words in ("10 minutes", "90", "get wrong", "Ask")), path
-    assert "10 minutes" in open_slides(LESSONS[4]).locator("aside.notes").first.inner_text()
+        assert all(
+            words in lecture.guide_of(path.stem) for words in ("10:", "30:", "90:", "Wrong:", "Ask:", "Live:")
+        ), path
+    assert "Wrong:" in open_slides(LESSONS[4]).locator("aside.notes").first.inner_text()
 
 
 # --- the site
@@ -160,23 +162,3 @@ def test_the_index_finds_sections(open_file, tmp_path):
     assert "Dirac" in first.inner_text() and first.get_attribute("href").startswith("03_gan_theory.html#")
     page.get_by_label("Search all notebooks").fill("zebrafish")
     assert "No section" in page.locator("#found").inner_text()
-
-
-# --- homework
-
-
-def test_homework_is_graded_with_our_checks(tmp_path, monkeypatch, capsys):
-    def book(name, answer, check, n=2):
-        made = nbformat.v4.new_notebook()
-        for i in range(n):
-            for tag, source in (("exercise-answer", f"x = {answer}"), ("exercise-check", check.format(i))):
-                made.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}))
-        nbformat.write(made, tmp_path / name)
-        return tmp_path / name
-
-    check = "assert x == {0}, 'Not yet: count again.'\nprint('Exercise {0}: right.')"
-    monkeypatch.setattr(lecture, "lessons", lambda: [book("05_gan.ipynb", "...", check)])
-    lecture.grade(book("05_ada.ipynb", 1, "print('Exercise {0}: right.')"), book("05_bob.ipynb", 0, check, 1))
-    assert capsys.readouterr().out == "05_ada.ipynb: not yet, right\n05_bob.ipynb: right, no check\n"
-    with pytest.raises(SystemExit, match="must begin with the number"):
-        lecture.grade(tmp_path / "ada.ipynb")

@@ -2,7 +2,6 @@
 
     python tools/lecture.py slides notebooks/05_gan_mnist.ipynb   # or `all`; into lecture/slides/
     python tools/lecture.py site                                  # pages, index, search and slides: lecture/
-    python tools/lecture.py grade handed_in/05_ada.ipynb          # which exercises are right: see docs/teaching.md
 
 Each file holds all that it needs, formulas, pictures and sliders too, and makes no request. Slides
 begin where the notebook's slide types say so; what does not fit on a page goes on on the next. A cell of type
@@ -27,15 +26,7 @@ from pygments.lexers import PythonLexer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.notebooks import (
-    ROOT,
-    execute,
-    lessons,
-    load_instead_of_training,
-    project,
-    repository_address,
-    without_copies,
-)
+from tools.notebooks import ROOT, lessons, project, repository_address, without_copies
 
 WEB = Path(__file__).parent / "web"
 FOLDER = ROOT / "lecture"
@@ -262,37 +253,8 @@ def site():
     slides("all")
 
 
-# --- homework
-
-
-def grade(*files):
-    """Run handed-in copies with the check cells of this repository, and print which exercises are right.
-
-    They are code of others: run this in a container. A file's name begins with the notebook's number.
-    """
-    for file in map(Path, files):
-        lesson = next((path for path in lessons() if path.name[:2] == file.name[:2]), None)
-        if lesson is None:
-            raise SystemExit(f"{file.name} must begin with the number of a notebook, such as 05_ada.ipynb.")
-        print(f"{file.name}: {', '.join(graded(file, lesson))}", flush=True)
-
-
-def graded(file, lesson):
-    """For each exercise "right", "not yet", or "no check" where the copy has lost its cell."""
-    checks = lambda book: [c for c in book.cells if "exercise-check" in c.metadata.get("tags", [])]  # noqa: E731
-    handed_in = nbformat.read(file, as_version=4)
-    wanted, found = checks(nbformat.read(lesson, as_version=4)), checks(handed_in)
-    for ours, theirs in zip(wanted, found, strict=False):
-        theirs.source = ours.source
-    load_instead_of_training(handed_in)
-    execute(handed_in, allow_errors=True)
-    said = ["".join(output.get("text", "") for output in cell.outputs) for cell in found]
-    results = ["right" if text.endswith("right.\n") else "not yet" for text in said[: len(wanted)]]
-    return results + ["no check"] * (len(wanted) - len(found))
-
-
 if __name__ == "__main__":
-    commands = {"slides": slides, "site": site, "grade": grade}
+    commands = {"slides": slides, "site": site}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

@@ -77,20 +77,22 @@ def repository_address():
     return project()["urls"]["Repository"]
 
 
-def execute(notebook, manager=None, allow_errors=False):
+def execute(notebook, manager=None, allow_errors=False, timeout=CELL_SECONDS, **options):
     """Run `notebook` in place, with notebooks/ as its folder, in the kernel of `manager` or this one. Returns seconds.
 
-    Raises CellExecutionError where a cell fails, unless errors are allowed.
+    A cell may take `timeout` seconds; `options` are more of NotebookClient's. Raises CellExecutionError where a cell
+    fails, unless errors are allowed.
     """
     client = NotebookClient(
         notebook,
         km=manager,
-        timeout=CELL_SECONDS,
+        timeout=timeout,
         kernel_name="python3",
         allow_errors=allow_errors,
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
+        **options,
     )
     start = time.monotonic()
     # As readers see it: with figures in the notebook, whatever the tests ask of matplotlib.
