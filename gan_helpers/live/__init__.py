@@ -330,13 +330,10 @@ def page(spec, networks, first, alt):
     names = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in written]
     if "network" in spec:
         spec = {**spec, "network": names[spec["network"]]}
-    scripts = [
-        engine(),
-        *(f'ganLive.network("{n}", {nodes})' for n, nodes in dict(zip(names, written, strict=True)).items()),
-    ]
+    carried = [f'ganLive.network("{n}", {nodes})' for n, nodes in dict(zip(names, written, strict=True)).items()]
     return (
         f'<div class="gan-live" data-live="{html.escape(_json({**spec, "alt": alt}))}">{still(first, alt)}</div>'
-        + "".join(f"<script>{script}</script>" for script in [engine(), *scripts, "ganLive.start()"])
+        + "".join(f"<script>{script}</script>" for script in [engine(), *carried, "ganLive.start()"])
     )
 
 
