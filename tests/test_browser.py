@@ -76,7 +76,9 @@ def test_a_committed_notebook_lives_before_it_is_run(open_page, folder):
     assert page.locator(".gan-live canvas").count() == 0 and page.locator(".gan-live img").is_visible()
     page.evaluate("() => { jupyterapp.commands.execute('notebook:trust'); }")
     page.get_by_role("button", name="Trust").click()
+    page.wait_for_timeout(1000)
     page.evaluate("() => { jupyterapp.commands.execute('docmanager:reload'); }")
+    page.wait_for_timeout(2000)  # what stood there before is drawn anew
     slider = page.locator(".gan-live").get_by_role("slider", name="walk to another")
     slider.press("ArrowRight")
     slider.press("End")
