@@ -67,7 +67,8 @@ def test_explorer_follows_keyboard_and_pointer(open_page):
 def test_a_committed_notebook_lives_before_it_is_run(open_page, folder):
     """Its slider moves by the arrow keys, which JupyterLab would take; where it is not trusted, a picture stands."""
     explorer = widgets.LatentExplorer(pretrained.load("05_gan_mnist")["generator"], directions=0)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("explorer")])
+    labs.write(folder, "committed", "explorer")
+    notebook = nbformat.read(folder / "committed.ipynb", as_version=4)
     data = {"text/html": explorer._repr_mimebundle_()["text/html"]}
     notebook.cells[0].outputs = [nbformat.v4.new_output("display_data", data)]
     nbformat.write(notebook, folder / "committed.ipynb")
@@ -75,7 +76,9 @@ def test_a_committed_notebook_lives_before_it_is_run(open_page, folder):
     assert page.locator(".gan-live canvas").count() == 0 and page.locator(".gan-live img").is_visible()
     page.evaluate("() => { jupyterapp.commands.execute('notebook:trust'); }")
     page.get_by_role("button", name="Trust").click()
+    page.wait_for_timeout(1000)
     page.evaluate("() => { jupyterapp.commands.execute('docmanager:reload'); }")
+    page.wait_for_timeout(2000)  # what stood there before is drawn anew
     slider = page.locator(".gan-live").get_by_role("slider", name="walk to another")
     slider.press("ArrowRight")
     slider.press("End")
