@@ -445,8 +445,8 @@ class LatentExplorer(Panel):
         code = {"min": -1.0, "max": 1.0, "step": 0.02}
         self.code_sliders = [ipywidgets.FloatSlider(description=f"code {i + 1}", **code) for i in range(codes)]
         self.directions, texts = self._named_directions(directions, raw)
-        # Along a direction of length 1 codes have deviation 1: six to either side pass through all that is typical.
-        reach = {"min": -6.0, "max": 6.0, "step": 0.1}
+        # Along a direction of length 1 codes have deviation 1: the prior goes three to either side, but once in 370.
+        reach = {"min": -3.0, "max": 3.0, "step": 0.1}
         self.shifts = [ipywidgets.FloatSlider(description=text, **reach) for text in texts]
         self.walk = ipywidgets.FloatSlider(min=0, max=1, step=0.01, description="walk to another")
         self.record = ipywidgets.Checkbox(description="record the path", indent=False)
