@@ -46,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 3600  # a training on a busy machine; a dead kernel is noticed at once
 SWITCH = "TRAIN_NOW = True"
+LARGEST = 2_990_000  # characters of a notebook
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -136,7 +137,17 @@ def clean(notebook):
             texts = cell.metadata.get("alt", [])
             for figure, text in zip(figures, [texts] * len(figures) if isinstance(texts, str) else texts, strict=False):
                 figure.metadata.setdefault("image/png", {})["alt"] = text
+    stand_still(notebook)
     return notebook
+
+
+def stand_still(notebook, limit=LARGEST):
+    """Leave the pictures of living pages only, from the last page on, until the notebook is small enough."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    for output in reversed([output for output in outputs if "gan-live" in output.get("data", {}).get("text/html", "")]):
+        if len(nbformat.writes(notebook)) < limit:
+            break
+        output.data["text/html"] = re.search(r"<img [^>]*>", output.data["text/html"])[0]
 
 
 def without_copies(page, seen):
