@@ -31,6 +31,7 @@ from tools.notebooks import ROOT, lessons, project, repository_address, without_
 WEB = Path(__file__).parent / "web"
 FOLDER = ROOT / "lecture"
 FIGURE = 1.35  # times the size that a figure has in the notebook: slides are read from afar
+WIDEST = 1208  # pixels between the edges of a slide: what the slide had to squeeze would grow when it is shrunk
 
 
 class Renderer(IPythonRenderer):
@@ -85,7 +86,7 @@ def output_of(output, scale):
     if "image/png" in content:
         alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
         width, _ = struct.unpack(">II", base64.b64decode(content["image/png"][:40])[16:24])
-        style = f"width:{round(scale * width)}px"
+        style = f"width:{min(round(scale * width), WIDEST)}px"
         source = f"data:image/png;base64,{content['image/png'].strip()}"
         return f'<div class="figure"><img style="{style}" alt="{alt}" src="{source}"></div>\n'
     return f'<pre class="output" style="--chars:60">{html.escape(content["text/plain"])}</pre>\n'

@@ -57,12 +57,6 @@ window.addEventListener('load', async () => {
   const deck = document.querySelector('.reveal');
   deck.classList.add('measuring');
   deck.querySelectorAll('.slides > section > section').forEach(paginate);
-  // What is still too low, such as the frames of a player beside its controls, is shown smaller.
-  deck.querySelectorAll('.slides > section > section').forEach(page => {
-    const low = () => Math.max(...[...page.querySelectorAll(':scope *:not(aside, aside *)')].map(part => part.getBoundingClientRect().bottom)) - page.getBoundingClientRect().top;
-    for (let tries = 0; tries < 6 && low() > HEIGHT; tries++)
-      [...page.children].forEach(block => { block.style.zoom = 0.9 * (Number(block.style.zoom) || 1); });
-  });
   deck.classList.remove('measuring');
   Reveal.initialize({
     width: WIDTH, height: HEIGHT, margin: 0, minScale: 0.1, center: false, hash: true, slideNumber: 'c/t',
