@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         cell = getattr(item, "cell", None)  # of a notebook
         if cell is not None and not config.getoption("train"):
-            cell.source = re.sub(r"^TRAIN_NOW = True", "TRAIN_NOW = False", cell.source, flags=re.M)
+            cell.source = notebooks.without_training(cell.source)
         if cell is not None and "broken" in cell.metadata:
             cell.source = notebooks.after_wrong_versions(cell)
     if hasattr(config, "workerinput"):  # this is one of several workers

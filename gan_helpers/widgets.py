@@ -9,7 +9,6 @@ and as HTML that computes by itself, for all others (see `gan_helpers.live`). Bo
 that stand here, and notebooks keep the second.
 """
 
-import base64
 import functools
 import html
 import json
@@ -120,14 +119,9 @@ class TrainingView(keras.callbacks.Callback):
         if self.sample is None:
             return ""
         try:
-            return _image_tag(plotting.png(self.sample(), self.columns, scale=2), "samples from fixed noise")
+            return live.still(plotting.png(self.sample(), self.columns, scale=2), "samples from fixed noise", "")
         except Exception as error:  # training goes on without the picture
             return alert(f"The samples cannot be shown: {error}")
-
-
-def _image_tag(picture, alt, style=""):
-    data = base64.b64encode(picture).decode()
-    return f"<img style='{style}' alt='{html.escape(alt)}' src='data:image/png;base64,{data}'>"
 
 
 def alert(text):
@@ -190,7 +184,7 @@ class Panel(ipywidgets.HBox):
         controls: ipywidgets, in their order.
         alt: what the picture shows, in words, for those who do not see it.
         travel: callable that returns what `live.page` needs to show the same without a kernel, a dict and a
-            list of networks, or raises `live.Unsupported`.
+            network or None, or raises `live.Unsupported`.
     """
 
     _ipython_display_ = None  # of ipywidgets 7, which would come before `_repr_mimebundle_`
@@ -322,7 +316,6 @@ def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
         box = shown.get_window_extent()
         spec = {
             "kind": "plane",
-            "network": 0,
             "controls": [live.control(control) for control in panel.controls],
             "still": live.picture(moving.png(still=True)),
             "size": [int(figure.bbox.width), int(height)],
@@ -331,7 +324,7 @@ def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
             "unit": [one[0] - origin[0], origin[1] - one[1]],
             "radius": point.get_markersize() * figure.dpi / 144,
         }
-        return spec, [live.network(lambda codes: decode(codes), codes=((1, 2), "float32"))]
+        return spec, live.network(lambda codes: decode(codes), codes=((1, 2), "float32"))
 
     panel = live_picture(draw, code_1=(-reach, reach, start[0]), code_2=(-reach, reach, start[1]))
     panel.travel = travel
@@ -499,7 +492,6 @@ class LatentExplorer(Panel):
         network = live.network(lambda z, **conditions: self._generate(z, conditions), **inputs)
         spec = {
             "kind": "explorer",
-            "network": 0,
             "controls": [live.control(control) for control in (*self.selectors.values(), *self.sliders)],
             "menus": list(self.selectors),
             "codes": len(self.code_sliders),
@@ -512,7 +504,7 @@ class LatentExplorer(Panel):
             **{name: live.text_of(np.float32(getattr(self, name))) for name in ("directions", "start", "end")},
             **{"record": self.record.description, "renew": RENEW, "reset": RESET},
         }
-        return spec, [network]
+        return spec, network
 
     @property
     def z(self):
@@ -598,7 +590,7 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     )
     figures = "".join(
         f"<figure style='margin:0' {'' if i == start else 'hidden'}>"
-        f"{_image_tag(frame, caption, 'max-width:100%')}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"{live.still(frame, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
         for i, (frame, caption) in enumerate(zip(frames, captions, strict=True))
     )
     return HTML(

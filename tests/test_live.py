@@ -359,8 +359,8 @@ def test_a_drawing_is_coloured_while_it_is_drawn(page):
     drawings = [np.rint(255 * rng.random((1, 28, 28, 1))) / 255 for _ in range(2)]
     tools = TOOLS.format(*(base64.b64encode(plotting.png(drawing, scale=1)).decode() for drawing in drawings))
     network = live.network(lambda drawing: 1 - (1 - drawing) * colour, drawing=((1, 28, 28, 1), "float32"))
-    spec = {"kind": "pad", "network": 0, "controls": [], "tools": tools, "side": 28, "size": 56}
-    page.set_content(live.page(spec, [network], plotting.png(drawings[0]), "the drawing, coloured"))
+    spec = {"kind": "pad", "controls": [], "tools": tools, "side": 28, "size": 56}
+    page.set_content(live.page(spec, network, plotting.png(drawings[0]), "the drawing, coloured"))
     scope = page.locator(".gan-live")
 
     def assert_coloured(drawing):

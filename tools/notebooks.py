@@ -343,11 +343,16 @@ def architectures():
         pretrained.write_arrays(name, arrays)
 
 
+def without_training(source):
+    """Code with the visible switch turned from training to loading."""
+    return re.sub(rf"^{SWITCH}", "TRAIN_NOW = False", source, flags=re.M)
+
+
 def load_instead_of_training(notebook):
     """Turn the notebook's visible switch from training to loading; False if it has none."""
     found = trains(notebook)
     for cell in notebook.cells:
-        cell.source = re.sub(rf"^{SWITCH}", "TRAIN_NOW = False", cell.source, flags=re.M)
+        cell.source = without_training(cell.source)
     return found
 
 

@@ -234,12 +234,11 @@ def recorded(draw, controls):
     places = {name: fixed.get(name) or np.linspace(c.min, c.max, count).tolist() for name, c in controls.items()}
     pictures = [draw(**dict(zip(places, values, strict=True))) for values in itertools.product(*places.values())]
     table = np.arange(len(pictures)).reshape([len(values) for values in places.values()])
-    frames = _differences(pictures)
-    while sum(len(frame[0]) for frame in frames[1:]) > BYTES:  # leave out every second place
+    first, *frames = _differences(pictures)
+    while sum(len(frames[i][0]) for i in table.ravel()) > BYTES:  # leave out every second place
         if not smooth or (count := count // 2 + 1) < 5:
             raise Unsupported("the pictures of all their places are too large to be drawn beforehand")
         table = table[tuple(slice(None, None, 2 if name in smooth else 1) for name in places)]
-        frames = _differences([pictures[i] for i in table.ravel()])
     shown = []
     for (name, control_), side in zip(controls.items(), table.shape, strict=True):
         said = control(control_)
@@ -248,7 +247,7 @@ def recorded(draw, controls):
             said |= {"step": step, "value": said["min"] + step * round((said["value"] - said["min"]) / step)}
         shown.append({**said, "places": side})
     draw(**{name: control.value for name, control in controls.items()})  # figures are as they were
-    return {"kind": "frames", "controls": shown, "frames": frames}, []
+    return {"kind": "frames", "controls": shown, "frames": [first, *(frames[i] for i in table.ravel())]}, None
 
 
 def _all_places(control):
@@ -312,34 +311,34 @@ def engine():
     return (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
 
 
-def page(spec, networks, first, alt):
+def page(spec, network, first, alt):
     """The HTML of a picture with its controls.
 
-    Each network and the program are scripts of their own, so that whoever joins several outputs into one
+    The network and the program are scripts of their own, so that whoever joins several outputs into one
     page can leave out those that have stood before. Where no script runs, as on GitHub, the first
     picture is seen.
 
     Args:
-        spec: what live.js must know, ready for JSON: "kind", "controls" (see `control`), and the kind's own. A
-            number under "network" stands for one of the networks.
-        networks: list of what `network` returns.
+        spec: what live.js must know, ready for JSON: "kind", "controls" (see `control`), and the kind's own.
+        network: what `network` returns, or None for pictures that need none.
         first: the bytes of a PNG file, the picture at first.
         alt: what the picture shows, in words.
     """
-    written = [_json(network)[1:-1] for network in networks]
-    names = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in written]
-    if "network" in spec:
-        spec = {**spec, "network": names[spec["network"]]}
-    carried = [f'ganLive.network("{n}", {nodes})' for n, nodes in dict(zip(names, written, strict=True)).items()]
+    scripts = [engine(), "ganLive.start()"]
+    if network:
+        written = _json(network)[1:-1]
+        name = hashlib.sha256(written.encode()).hexdigest()[:16]
+        spec = {**spec, "network": name}
+        scripts.insert(1, f'ganLive.network("{name}", {written})')
     return (
         f'<div class="gan-live" data-live="{html.escape(_json({**spec, "alt": alt}))}">{still(first, alt)}</div>'
-        + "".join(f"<script>{script}</script>" for script in [engine(), *carried, "ganLive.start()"])
+        + "".join(f"<script>{script}</script>" for script in scripts)
     )
 
 
-def still(first, alt):
+def still(png, alt, style="max-width:100%"):
     """The HTML of a picture that does not move."""
-    return f'<img style="max-width:100%" alt="{html.escape(alt)}" src="{picture(first)}">'
+    return f"<img style='{style}' alt='{html.escape(alt)}' src='{picture(png)}'>"
 
 
 def _json(value):
