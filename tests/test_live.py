@@ -80,6 +80,7 @@ LAYERS = {
     "zero padding": (IMAGE, lambda: layers.ZeroPadding2D(2)),
     "cropping": (IMAGE, lambda: layers.Cropping2D(1)),
     "mean": (IMAGE, lambda: layers.GlobalAveragePooling2D()),
+    "products of rows": ((3, 3), lambda: layers.Lambda(lambda x: tf.matmul(x, x @ x))),
     "dropout": (CODE, lambda: layers.Dropout(0.5)),
     **{
         f"{kind.__name__} {size} by {step}, {padding}": (
@@ -399,6 +400,7 @@ def test_several_on_one_page_share_a_network_and_do_not_collide(page):
 
 def test_every_control_has_a_name_and_the_picture_is_described(page):
     page.set_content(html_of(conditional()))
+    page.evaluate("() => ganLive.filled()")
     names = page.locator(".gan-live").evaluate(
         "host => [...host.querySelectorAll('input, select, button')]"
         ".map(e => e.getAttribute('aria-label') || e.innerText || e.labels[0]?.innerText || '')"
@@ -411,6 +413,7 @@ def test_every_control_has_a_name_and_the_picture_is_described(page):
 def test_nothing_is_wider_than_a_narrow_page(browser, width):
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.set_content(f"<meta name=viewport content='width=device-width'>{html_of(conditional())}{html_of(plane())}")
+    page.evaluate("() => ganLive.filled()")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
 

@@ -142,6 +142,8 @@ class _Writer:
             return {**made, "op": "Rows", "from": list(map(self.write, parts[:2]))}
         if kind == "OneHot" and [float(self.value(part)) for part in parts[2:]] == [1, 0] and op.get_attr("axis") == -1:
             return {**made, "depth": int(self.value(parts[1])), "from": [self.write(parts[0])]}
+        if kind == "BatchMatMulV2" and _is_plain_product(op):
+            return {**made, "from": list(map(self.write, parts))}
         if kind == "MatMul" and not (op.get_attr("transpose_a") or op.get_attr("transpose_b")):
             return {**made, "from": [self.write(part, kernel=True) for part in parts]}
         if kind in ("Conv2D", "Conv2DBackpropInput") and _is_plain(op):
@@ -199,6 +201,12 @@ def _is_plain(op):
     usual = op.get_attr("data_format") == b"NHWC" and op.get_attr("padding") in (b"SAME", b"VALID")
     kernel, x = (op.inputs[1], op.inputs[0]) if op.type == "Conv2D" else (op.inputs[1], op.outputs[0])
     return usual and set(op.get_attr("dilations")) == {1} and kernel.shape[2] == x.shape[-1]
+
+
+def _is_plain_product(op):
+    """Nothing transposed, and as many tables on both sides."""
+    a, b = op.inputs
+    return not (op.get_attr("adj_x") or op.get_attr("adj_y")) and a.shape[:-2] == b.shape[:-2]
 
 
 PLACES = 41  # of a single slider; of two 11 each, and of more a few

@@ -145,6 +145,12 @@
   const others = {
     SelectV2: choose,
     MatMul: ([a, b], out) => multiply(a, b, out),
+    BatchMatMulV2: ([a, b], out) => {
+      const [rows, inner] = a.shape.slice(-2), columns = b.shape.at(-1), one = ({data}, i, size) => data.subarray(i * size, (i + 1) * size);
+      for (let i = 0; i < out.data.length / (rows * columns); i++)
+        multiply({shape: [rows, inner], data: one(a, i, rows * inner)}, {shape: [inner, columns], data: one(b, i, inner * columns)},
+          {data: one(out, i, rows * columns)});
+    },
     Conv2D: ([x, kernel], out, node) => convolve(x, kernel, out, node),
     Conv2DBackpropInput: ([kernel, x], out, node) => spread(x, kernel, out, node),
     Mean: ([x], out, node) => reduce(x, out, node),
