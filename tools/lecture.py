@@ -65,13 +65,14 @@ def formula(body, display):
 
 
 def text_of(source, link):
-    return MarkdownWithMath(renderer=Renderer(link)).render(source)
+    made = MarkdownWithMath(renderer=Renderer(link)).render(source)
+    return re.sub(r"<th[^>]*></th>", "<td></td>", made)  # the empty corner of a table is the header of nothing
 
 
 def code_of(source):
     longest = max(map(len, source.splitlines() or [""]))
     coloured = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
-    return f'<pre class="code" style="--chars:{longest}" tabindex="0"><code>{coloured}</code></pre>\n'
+    return f'<pre class="code" style="--chars:{longest}"><code>{coloured}</code></pre>\n'
 
 
 def output_of(output, scale):
@@ -79,7 +80,7 @@ def output_of(output, scale):
     if output.output_type == "stream":
         lines = output.text.rstrip()
         longest = max(map(len, lines.splitlines() or [""]))
-        return f'<pre class="output" style="--chars:{longest}" tabindex="0">{html.escape(lines)}</pre>\n'
+        return f'<pre class="output" style="--chars:{longest}">{html.escape(lines)}</pre>\n'
     content = output.get("data", {})
     if "text/html" in content:
         return f'<div class="living">{content["text/html"]}</div>\n'
