@@ -1,7 +1,7 @@
-"""Data of the course: MNIST, which ships inside the package, toy densities, image domains, and your own pictures.
+"""Data of the course: MNIST and emoji, which ship inside the package, toy densities, image domains, your own pictures.
 
 MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits"
-(1998), shared under CC BY-SA 3.0.
+(1998), shared under CC BY-SA 3.0. Emoji: Fluent Emoji, Copyright (c) Microsoft Corporation, MIT licence.
 """
 
 import contextlib
@@ -20,6 +20,12 @@ from gan_helpers import checks
 MNIST_FILE = Path(__file__).with_name("mnist.npz")
 
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+
+EMOJI_FILE = Path(__file__).with_name("emoji.npz")
+
+EMOJI_SHA256 = "d9c0e44bae5218e1e1fcca3623041227ea077195bef370e9f960758aef7b361b"
+
+PARTS = ("train", "validation", "test")  # of the emoji; their file holds places in this tuple
 
 
 def checksum(content):
@@ -62,8 +68,8 @@ def written_beside(*paths):
 
 
 @cache
-def _mnist_arrays(path):
-    arrays = read_arrays(path, MNIST_SHA256)
+def _arrays(path, sha256):
+    arrays = read_arrays(path, sha256)
     for array in arrays.values():
         array.flags.writeable = False  # the cache hands out the same arrays to everybody
     return arrays
@@ -101,7 +107,7 @@ def mnist(digits=None, split="train", flat=False):
     if not isinstance(split, str) or split not in ("train", "test"):
         raise ValueError(f'split must be "train" or "test", not {split!r}.')
     wanted = range(10) if digits is None else _set_of_digits(digits)
-    arrays = _mnist_arrays(MNIST_FILE)
+    arrays = _arrays(MNIST_FILE, MNIST_SHA256)
     x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
     if len(wanted) < 10:
         keep = np.isin(y, wanted)
@@ -109,6 +115,38 @@ def mnist(digits=None, split="train", flat=False):
     shape = (len(x), 784) if flat else (len(x), 28, 28, 1)
     # One pass: dividing by a float32 gives float32 without a float64 copy in between.
     return np.divide(x, np.float32(255), dtype=np.float32).reshape(shape), y.astype(np.int64)
+
+
+def emoji(part="train"):
+    """Pairs of pictures of one thing: an ink drawing and a coloured one, from Microsoft's Fluent Emoji.
+
+    No drawing of one part has a near double in another. Two drawings are of one family, and families are not
+    parted, if slightly blurred they correlate above .9, or above .9 when one is mirrored, or if their names differ
+    only by man, woman or person, by a direction, a colour or the time on a clock.
+
+    Args:
+        part: "train" (1,244 pairs), "validation" (150) or "test" (200).
+
+    Returns:
+        ink: float32 `(n, 32, 32, 1)` in [0, 1]: 0 is ink, 1 is paper.
+        colour: float32 `(n, 32, 32, 3)` in [0, 1]; row i shows the same thing as row i of `ink`.
+        names: str `(n,)`, what is shown.
+
+    Raises:
+        ValueError: an unknown part, or a damaged data file.
+        FileNotFoundError: the data file is missing.
+
+    Examples:
+        >>> ink, colour, names = emoji("test")
+        >>> ink.shape, colour.shape, str(names[0])
+        ((200, 32, 32, 1), (200, 32, 32, 3), 'ab-button-blood-type')
+    """
+    if not isinstance(part, str) or part not in PARTS:
+        raise ValueError(f'part must be "train", "validation" or "test", not {part!r}.')
+    arrays = _arrays(EMOJI_FILE, EMOJI_SHA256)
+    keep = arrays["part"] == PARTS.index(part)
+    ink, colour = (np.divide(arrays[name][keep], np.float32(255), dtype=np.float32) for name in ("ink", "colour"))
+    return ink[..., None], colour, arrays["names"][keep]
 
 
 def uci_digits():

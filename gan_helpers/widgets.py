@@ -495,6 +495,117 @@ class LatentExplorer(Panel):
         self.reset()
 
 
+class DrawingPad(Panel):
+    """A canvas to draw on, and beside it what a network makes of the drawing, at once: `DrawingPad(model.translate)`.
+
+    Pen and mouse, or for the keyboard a menu of drawings; a file of the reader's own will do as well. All that happens
+    on the canvas happens in the page; Python gets the drawing as text, through a hidden text field.
+
+    Args:
+        translate: callable from a drawing, float32 `(1, side, side, 1)`, 0 ink and 1 paper, to an image
+            `(1, h, w, 1)` or `(1, h, w, 3)` in [0, 1].
+        drawings: dict from name to a drawing `(side, side, 1)`, for the menu; the first is shown at the start.
+        side: pixels of a side of the drawings.
+        scale: screen pixels for one pixel of a drawing.
+
+    Attributes:
+        drawing: the drawing as it is now, float32 `(side, side, 1)`.
+
+    Raises:
+        ValueError: there is no drawing, or one has another shape.
+    """
+
+    def __init__(self, translate, drawings, side=32, scale=8):
+        self.side, self.scale = checks.count("side", side), checks.count("scale", scale)
+        if not drawings:
+            raise ValueError("drawings must hold at least one drawing, which is shown at the start.")
+        names = list(map(str, drawings))
+        sheets = [checks.images(np.asarray(drawing)[None], "a drawing", side, (1,)) for drawing in drawings.values()]
+        self.translate, self.drawing, size = translate, sheets[0][0], self.side * self.scale
+        options = "".join(
+            f"<option value='{base64.b64encode(plotting.png(sheet, scale=1)).decode()}'>{html.escape(name)}</option>"
+            for name, sheet in zip(names, sheets, strict=True)
+        )
+        self.canvas = ipywidgets.HTML(
+            f"<canvas width='{size}' height='{size}' tabindex='0' role='img' aria-label='a sheet to draw on' "
+            "style='border:1px solid #555; background:white; cursor:crosshair; touch-action:none'></canvas><br>"
+            f"<label>a drawing <select class='gan-drawings'>{options}</select></label> "
+            "<label>of yours <input type='file' accept='image/*' style='width:190px'></label><br>"
+            "<label>pen <input type='range' min='1' max='6' step='0.5' value='2' aria-label='width of the pen' "
+            "style='width:90px'></label> <label><input type='checkbox'> erase</label> <button>clear</button>"
+        )
+        self.sent = ipywidgets.Text(layout={"display": "none"})
+        self.sent.add_class("gan-drawing")
+        self.sent.observe(self._received, names="value")
+        super().__init__(self._draw, [self.canvas, self.sent], alt="the drawing, coloured")
+        self.children = [*self.children, page_script(PAD % {"side": self.side, "size": size})]
+        self.redraw()
+
+    def _draw(self):
+        made = plotting.as_images(self.translate(self.drawing[None]), "what translate makes")
+        return plotting.png(made, scale=max(1, round(self.side * self.scale / made.shape[1])))
+
+    def _received(self, change):
+        """The page sends the drawing as the hexadecimal digits of its greys, row by row, two for each pixel."""
+        try:
+            grey = np.frombuffer(bytes.fromhex(change["new"]), np.uint8)
+            self.drawing = grey.reshape(self.side, self.side, 1).astype(np.float32) / 255
+        except ValueError:
+            self.say(f"A drawing of {self.side}x{self.side} pixels was expected.")
+        else:
+            self.redraw()
+
+
+# JupyterLab takes keys such as the arrows to itself, unless it is told not to. What is drawn is made as small as the
+# network's input by the browser. The page sends at most once for each frame of the screen, and ipywidgets hold back
+# what comes while the kernel is at work.
+PAD = """
+const box = this.closest('.gan-panel');
+const [canvas, text] = ['canvas', '.gan-drawing input'].map(s => box.querySelector(s));
+const [file, pen, erase] = ['file', 'range', 'checkbox'].map(kind => box.querySelector('input[type=' + kind + ']'));
+const menu = box.querySelector('select'), ink = canvas.getContext('2d'), small = document.createElement('canvas');
+box.querySelectorAll('select, input, button').forEach(e => e.setAttribute('data-lm-suppress-shortcuts', 'true'));
+small.width = small.height = %(side)d;
+const sheet = small.getContext('2d', {willReadFrequently: true});
+let last = null, waiting = false;
+const send = () => { if (waiting) return; waiting = true; requestAnimationFrame(() => {
+  waiting = false;
+  sheet.imageSmoothingQuality = 'high';
+  sheet.drawImage(canvas, 0, 0, %(side)d, %(side)d);
+  const rgb = sheet.getImageData(0, 0, %(side)d, %(side)d).data;
+  text.value = Array.from({length: %(side)d * %(side)d}, (_, i) => Math.round(
+    (rgb[4 * i] + rgb[4 * i + 1] + rgb[4 * i + 2]) / 3).toString(16).padStart(2, '0')).join('');
+  text.dispatchEvent(new Event('input', {bubbles: true}));
+}); };
+const clear = () => { ink.fillStyle = 'white'; ink.fillRect(0, 0, %(size)d, %(size)d); };
+const place = event => { const at = canvas.getBoundingClientRect();
+  return [event.clientX - at.left, event.clientY - at.top].map(x => x * %(size)d / at.width); };
+const stroke = event => {
+  if (!last) return;
+  const next = place(event);
+  ink.strokeStyle = erase.checked ? 'white' : 'black';
+  ink.lineWidth = pen.value * %(size)d / %(side)d;
+  ink.lineCap = 'round';
+  ink.beginPath(); ink.moveTo(...last); ink.lineTo(...next); ink.stroke();
+  last = next;
+  send();
+};
+const show = address => { const picture = new Image();
+  picture.onload = () => { clear(); const scale = %(size)d / Math.max(picture.width, picture.height);
+    const [w, h] = [picture.width * scale, picture.height * scale];
+    ink.imageSmoothingEnabled = picture.width != %(side)d;
+    ink.drawImage(picture, (%(size)d - w) / 2, (%(size)d - h) / 2, w, h); send(); };
+  picture.src = address; };
+canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); last = place(event); stroke(event); };
+canvas.onpointermove = stroke;
+canvas.onpointerup = canvas.onpointercancel = () => { last = null; };
+menu.onchange = () => show('data:image/png;base64,' + menu.value);
+file.onchange = () => { if (file.files.length) show(window.URL.createObjectURL(file.files[0])); };
+box.querySelector('button').onclick = () => { clear(); send(); };
+menu.onchange();
+"""
+
+
 def player(frames, captions, title="frames", start=None, milliseconds=150):
     """Recorded pictures with a slider and a play button that need no kernel, also in exported HTML.
 

@@ -1,4 +1,5 @@
 import doctest
+import re
 import subprocess
 import sys
 import time
@@ -393,3 +394,51 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path, damage):
 
 def test_examples_in_the_docstrings():
     assert doctest.testmod(data).attempted > 5 and doctest.testmod(data).failed == 0
+
+
+def test_emoji_are_pairs_and_may_be_written_into():
+    sizes = {}
+    for part in data.PARTS:
+        ink, colour, names = data.emoji(part)
+        sizes[part] = len(ink)
+        assert ink.shape == (len(ink), 32, 32, 1) and colour.shape == (len(ink), 32, 32, 3)
+        assert ink.dtype == colour.dtype == np.float32 and len(set(names)) == len(ink)
+        assert min(ink.min(), colour.min()) == 0 and max(ink.max(), colour.max()) == 1
+        edges = [ndimage.gaussian_gradient_magnitude(x.mean(axis=3), (0.01, 1, 1)) for x in (ink, colour)]
+        alike = np.corrcoef(*(x.reshape(len(x), -1) for x in edges))[: len(ink), len(ink) :]
+        assert np.mean(np.diag(alike)[:, None] >= alike) > 0.98  # of one thing, not of any two
+        ink[:] = colour[:] = 0
+    assert sizes == {"train": 1244, "validation": 150, "test": 200}
+    assert data.emoji("test")[1].max() == 1
+
+
+def stem(name):
+    """The name of an emoji without man, woman or person, directions, colours and times."""
+    name = re.sub(r"^(man|woman|person|mans|womans|mx|mrs|old|older)-|-facing-right$", "", name)
+    name = re.sub(r"(left|right|up|down)(wards)?(?=-|$)|^\w+-(oclock|thirty)$", "", name)
+    return re.sub(r"^(black|white|blue|light-blue|brown|green|grey|orange|pink|purple|red|yellow)-", "", name)
+
+
+def test_no_emoji_has_a_near_double_in_another_part():
+    parts = {part: data.emoji(part) for part in data.PARTS}
+
+    def standard(images):
+        rows = ndimage.gaussian_filter(1 - images[..., 0], (0, 1, 1)).reshape(len(images), -1)
+        rows = rows - rows.mean(axis=1, keepdims=True)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        rows = standard(parts[one][0])
+        assert max((rows @ standard(i).T).max() for i in (parts[other][0], parts[other][0][:, :, ::-1])) < 0.9001
+        assert not set(map(stem, parts[one][2])) & set(map(stem, parts[other][2]))
+
+
+@pytest.mark.parametrize("part", ["valid", None, ["test"], 0])
+def test_unknown_part_of_the_emoji_is_refused(part):
+    with pytest.raises(ValueError, match='"train", "validation" or "test"'):
+        data.emoji(part)
+
+
+def test_emoji_travel_with_their_licence():
+    text = (data.EMOJI_FILE.parents[1] / "LICENSE-EMOJI").read_text(encoding="utf-8")
+    assert "Copyright (c) Microsoft Corporation" in text and "Permission is hereby granted, free of charge" in text
