@@ -149,56 +149,6 @@ def emoji(part="train"):
     return ink[..., None], colour, arrays["names"][keep]
 
 
-def uci_digits():
-    """The 1,797 digits of the UCI collection that scikit-learn ships: other writers, another scanner.
-
-    The 8x8 images are enlarged (bilinear) to the 20x20 box that MNIST's digits fill, in 28x28.
-
-    Returns:
-        x: float32 `(1797, 28, 28, 1)` in [0, 1].
-        y: int64 `(1797,)`.
-
-    E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits" (1998).
-    """
-    from sklearn.datasets import load_digits  # slow to import; only this function needs it
-
-    images, y = load_digits(return_X_y=True)
-    small = images.reshape(-1, 8, 8) / 16  # 0 to 16: how many pixels of a 4x4 block had ink
-    big = ndimage.zoom(small, (1, 2.5, 2.5), order=1, grid_mode=True, mode="nearest")
-    return np.pad(np.clip(big, 0, 1), ((0, 0), (4, 4), (4, 4)))[..., None].astype(np.float32), y.astype(np.int64)
-
-
-def upright(images):
-    """Digits in one frame: sheared until the ink has no slant, and enlarged to 20 pixels of height, in the middle.
-
-    Args:
-        images: float `(n, 28, 28, 1)` in [0, 1], each with some ink (a pixel above 0.3).
-
-    Returns:
-        float32 `(n, 28, 28, 1)` in [0, 1]. What would be wider than 20 pixels is made narrower.
-
-    Raises:
-        ValueError: the images have another shape, lie outside of [0, 1], or one of them has no ink.
-    """
-    images = checks.images(images, side=28, channels=(1,))
-    made = np.empty_like(images)
-    for number, image in enumerate(images[..., 0]):
-        row, column = np.nonzero(image > 0.3)
-        if not len(row):
-            raise ValueError(f"image {number} has no ink: no pixel is above 0.3.")
-        slant = np.cov(row, column, bias=True)[0, 1] / max(row.var(), 1e-6)
-        straight = column - slant * (row - row.mean())
-        box = np.array([[row.min(), row.max()], [straight.min(), straight.max()]])
-        tall, wide = np.diff(box)[:, 0] + 1
-        # Where does each pixel of the new image come from? Its row and column, counted from the middle, are scaled.
-        scale = tall / 20, max(tall / 20, wide / 20)
-        matrix = np.array([[scale[0], 0], [slant * scale[0], scale[1]]])
-        middle = box.mean(axis=1)
-        middle[1] += slant * (middle[0] - row.mean())
-        made[number, ..., 0] = ndimage.affine_transform(image, matrix, middle - matrix @ [13.5, 13.5], order=1)
-    return made
-
-
 def load_folder(folder, side):
     """Your own pictures, from a folder and the folders in it, cut to squares from the middle.
 

@@ -174,13 +174,6 @@ def test_second_read_comes_from_memory():
     assert time.perf_counter() - start < 0.3
 
 
-def test_uci_digits():
-    x, y = data.uci_digits()
-    assert x.shape == (1797, 28, 28, 1) and x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
-    assert (x[:, :4] == 0).all() and (x[:, :, -4:] == 0).all()  # the frame that MNIST has, too
-    assert np.bincount(y).min() > 170 and y.shape == (1797,)
-
-
 @pytest.mark.parametrize("domain", [data.neon, data.paper])
 def test_image_domains_keep_digit_and_colour(domain):
     ink, _ = data.mnist(split="test")
@@ -212,27 +205,6 @@ def test_image_domains_forgive_rounding(domain):
     ink, _ = data.mnist(split="test")
     images = domain(ink[:2], [0.0, 1.0])
     np.testing.assert_allclose(domain(ink[:2] * (1 + 1e-7), [-1e-9, 1 + 1e-7]), images, atol=1e-6)
-
-
-def test_upright_digits_have_no_slant_and_one_height():
-    ink, _ = data.mnist(split="test")
-    images = data.upright(ink[:200])
-    assert images.shape == (200, 28, 28, 1) and images.dtype == np.float32 and 0 <= images.min() <= images.max() <= 1
-    heights = []
-    for image in images[..., 0]:
-        row, column = np.nonzero(image > 0.3)
-        assert abs(np.cov(row, column)[0, 1] / row.var()) < 0.15  # of the ink before: up to 0.9
-        heights.append(row.max() - row.min() + 1)
-    assert abs(np.mean(heights) - 20) < 1
-    assert np.abs(data.upright(images) - images).mean() < 0.03  # little is left to be done
-    square = np.zeros((1, 28, 28, 1))
-    square[:, 4:24, 6:22] = 1
-    np.testing.assert_allclose(data.upright(square), square, atol=1e-6)
-    with pytest.raises(ValueError, match="image 1 has no ink"):
-        data.upright(np.concatenate([square, 0 * square]))
-    for wrong in (square * np.nan, square[0], 255 * square, square[:, :20], "digits", None):
-        with pytest.raises(ValueError, match=r"images (must|contain)"):
-            data.upright(wrong)
 
 
 @pytest.mark.parametrize(

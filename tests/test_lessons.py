@@ -13,7 +13,7 @@ from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, wait_for
 from tools import notebooks
 
 LESSONS = [path.stem for path in notebooks.lessons()]
-LIVE = re.compile(r"\b(Arena|LatentExplorer|live_picture|plane_picture)\(")
+LIVE = re.compile(r"\b(Arena|DrawingPad|LatentExplorer|live_picture|plane_picture)\(")
 WIDGETS = re.compile(rf"{LIVE.pattern}|\bplayer\(")  # a player needs no kernel
 
 

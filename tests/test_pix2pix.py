@@ -95,14 +95,14 @@ def test_the_penalty_is_that_of_the_real_y():
 
 def test_learns_what_only_pairs_tell():
     """Dark drawings belong to red squares, light ones to blue. The sets alone would allow the exchange as well."""
-    light = np.arange(200) % 2
-    x, y = np.full((200, 8, 8, 1), 0.5, np.float32), np.zeros((200, 8, 8, 3), np.float32)
-    x[:, 2:6, 2:6, 0] = light[:, None, None]
-    y[light == 0, 2:6, 2:6, 0] = y[light == 1, 2:6, 2:6, 2] = 1.0
+    light = (np.arange(200) % 2)[:, None, None]
+    x, y = np.full((200, 8, 8, 1), 0.5, np.float32), np.full((200, 8, 8, 3), 0.5, np.float32)
+    x[:, 2:6, 2:6, 0] = light
+    y[:, 2:6, 2:6, 0], y[:, 2:6, 2:6, 2] = 0.8 - 0.6 * light, 0.2 + 0.6 * light
     model = make(ema=0.9)
     model.d_optimizer.learning_rate = model.g_optimizer.learning_rate = 5e-3
     model.fit(x, y, steps=400, batch_size=10)
-    assert np.abs(model.translate(x) - y).mean() < 0.05
+    assert np.abs(model.translate(x) - y).mean() < 0.02
 
 
 def test_split_and_reloaded_training_ends_in_the_same_bits(tmp_path):
