@@ -9,6 +9,7 @@ and as HTML that computes by itself, for all others (see `gan_helpers.live`). Bo
 that stand here, and notebooks keep the second.
 """
 
+import base64
 import functools
 import html
 import json
@@ -552,6 +553,18 @@ class LatentExplorer(Panel):
         self.reset()
 
 
+# The canvas of a page with a kernel: what is drawn becomes the hexadecimal digits of its greys, two for each pixel.
+# JupyterLab takes keys such as the arrows to itself, unless it is told not to.
+SEND = """
+const box = this.closest('.gan-panel'), text = box.querySelector('.gan-drawing input');
+box.querySelectorAll('select, input, button').forEach(tool => tool.setAttribute('data-lm-suppress-shortcuts', 'true'));
+ganLive.pad(box, %d, greys => {
+  text.value = Array.from(greys, grey => Math.round(255 * grey).toString(16).padStart(2, '0')).join('');
+  text.dispatchEvent(new Event('input', {bubbles: true}));
+});
+"""
+
+
 class DrawingPad(Panel):
     """A canvas to draw on, and beside it what a network makes of the drawing, at once: `DrawingPad(model.translate)`.
 
@@ -594,9 +607,17 @@ class DrawingPad(Panel):
         self.sent = ipywidgets.Text(layout={"display": "none"})
         self.sent.add_class("gan-drawing")
         self.sent.observe(self._received, names="value")
-        super().__init__(self._draw, [self.canvas, self.sent], alt="the drawing, coloured")
-        self.children = [*self.children, page_script(PAD % {"side": self.side, "size": size})]
+        super().__init__(self._draw, [self.canvas, self.sent], "the drawing, coloured", self._travel)
+        self.children = [*self.children, page_script(live.engine() + SEND % self.side)]
         self.redraw()
+
+    def _travel(self):
+        network = live.network(
+            lambda drawing: self.translate(drawing), drawing=((1, self.side, self.side, 1), "float32")
+        )
+        size = self.side * self.scale
+        spec = {"kind": "pad", "controls": [], "tools": self.canvas.value, "side": self.side, "size": size}
+        return spec, network
 
     def _draw(self):
         made = plotting.as_images(self.translate(self.drawing[None]), "what translate makes")
@@ -611,56 +632,6 @@ class DrawingPad(Panel):
             self.say(f"A drawing of {self.side}x{self.side} pixels was expected.")
         else:
             self.redraw()
-
-
-# JupyterLab takes keys such as the arrows to itself, unless it is told not to. What is drawn is made as small as the
-# network's input by the browser. The page sends at most once for each frame of the screen, and ipywidgets hold back
-# what comes while the kernel is at work.
-PAD = """
-const box = this.closest('.gan-panel');
-const [canvas, text] = ['canvas', '.gan-drawing input'].map(s => box.querySelector(s));
-const [file, pen, erase] = ['file', 'range', 'checkbox'].map(kind => box.querySelector('input[type=' + kind + ']'));
-const menu = box.querySelector('select'), ink = canvas.getContext('2d'), small = document.createElement('canvas');
-box.querySelectorAll('select, input, button').forEach(e => e.setAttribute('data-lm-suppress-shortcuts', 'true'));
-small.width = small.height = %(side)d;
-const sheet = small.getContext('2d', {willReadFrequently: true});
-let last = null, waiting = false;
-const send = () => { if (waiting) return; waiting = true; requestAnimationFrame(() => {
-  waiting = false;
-  sheet.imageSmoothingQuality = 'high';
-  sheet.drawImage(canvas, 0, 0, %(side)d, %(side)d);
-  const rgb = sheet.getImageData(0, 0, %(side)d, %(side)d).data;
-  text.value = Array.from({length: %(side)d * %(side)d}, (_, i) => Math.round(
-    (rgb[4 * i] + rgb[4 * i + 1] + rgb[4 * i + 2]) / 3).toString(16).padStart(2, '0')).join('');
-  text.dispatchEvent(new Event('input', {bubbles: true}));
-}); };
-const clear = () => { ink.fillStyle = 'white'; ink.fillRect(0, 0, %(size)d, %(size)d); };
-const place = event => { const at = canvas.getBoundingClientRect();
-  return [event.clientX - at.left, event.clientY - at.top].map(x => x * %(size)d / at.width); };
-const stroke = event => {
-  if (!last) return;
-  const next = place(event);
-  ink.strokeStyle = erase.checked ? 'white' : 'black';
-  ink.lineWidth = pen.value * %(size)d / %(side)d;
-  ink.lineCap = 'round';
-  ink.beginPath(); ink.moveTo(...last); ink.lineTo(...next); ink.stroke();
-  last = next;
-  send();
-};
-const show = address => { const picture = new Image();
-  picture.onload = () => { clear(); const scale = %(size)d / Math.max(picture.width, picture.height);
-    const [w, h] = [picture.width * scale, picture.height * scale];
-    ink.imageSmoothingEnabled = picture.width != %(side)d;
-    ink.drawImage(picture, (%(size)d - w) / 2, (%(size)d - h) / 2, w, h); send(); };
-  picture.src = address; };
-canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); last = place(event); stroke(event); };
-canvas.onpointermove = stroke;
-canvas.onpointerup = canvas.onpointercancel = () => { last = null; };
-menu.onchange = () => show('data:image/png;base64,' + menu.value);
-file.onchange = () => { if (file.files.length) show(window.URL.createObjectURL(file.files[0])); };
-box.querySelector('button').onclick = () => { clear(); send(); };
-menu.onchange();
-"""
 
 
 def player(frames, captions, title="frames", start=None, milliseconds=150):
