@@ -55,10 +55,9 @@ class Pix2Pix(AdversarialModel):
 
     def discriminator_step(self, x, y, y_fake):
         """Tell true pairs (x, y) from pairs (x, G(x)) a little better."""
-        knowing_x = lambda y, training: self.discriminator([x, y], training=training)  # noqa: E731
         with tf.GradientTape() as tape:
-            real, penalty = losses.logits_and_penalty(knowing_x, y, self.r1)
-            d_loss, _ = self.loss(real, knowing_x(y_fake, training=True))
+            real, penalty = losses.logits_and_penalty(self.discriminator, [x, y], self.r1)
+            d_loss, _ = self.loss(real, self.discriminator([x, y_fake], training=True))
             total = d_loss + penalty
         self.minimise(total, tape, self.d_optimizer, self.discriminator)
         return d_loss
@@ -83,7 +82,7 @@ class Pix2Pix(AdversarialModel):
                 in [-1, 1], where errors are twice as large as in [0, 1].
             game_weight: weight of the adversarial loss in the generator's; with 0 the discriminator learns,
                 but nobody listens.
-            r1: weight (gamma) of the penalty on the discriminator's gradient at real y.
+            r1: weight (gamma) of the penalty on the discriminator's gradient at true pairs.
         """
         options = {"loss": loss, "l1_weight": l1_weight, "game_weight": game_weight, "r1": r1}
         super().compile(g_optimizer, d_optimizer=d_optimizer, g_optimizer=g_optimizer, **options)
