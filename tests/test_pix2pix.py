@@ -157,6 +157,7 @@ def test_batches_that_do_not_fit():
         ([translator(), translator()], r"must judge pairs \[x, y\]"),
         ([translator(), judge(end=[layers.Activation("sigmoid")])], "logits"),
         ([None, judge()], "the generator must be"),
+        ([judge(), judge()], "must take one input, images x, not 2"),
     ],
 )
 def test_networks_that_do_not_fit(networks, sentence):
@@ -168,7 +169,10 @@ def test_compile_refuses_what_cannot_work():
     model, optimizer = make(), adam()
     with pytest.raises(ValueError, match="separate optimizers"):
         model.compile(optimizer, optimizer)
-    with pytest.raises(ValueError, match="l1_weight"):
-        model.compile(adam(), adam(), l1_weight=-1.0)
+    for weight in (-1.0, None):
+        with pytest.raises(ValueError, match="l1_weight must be a finite number"):
+            model.compile(adam(), adam(), l1_weight=weight)
+    with pytest.raises(ValueError, match="both 0: the generator would have nothing to learn"):
+        model.compile(adam(), adam(), l1_weight=0, game_weight=0.0)
     with pytest.raises(ValueError, match="ema"):
         Pix2Pix(translator(), judge(), ema=1.5)

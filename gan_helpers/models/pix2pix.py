@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from gan_helpers import data, losses
+from gan_helpers import checks, data, losses
 from gan_helpers.models.training import (
     AdversarialModel,
     averaged_copy,
@@ -84,7 +84,10 @@ class Pix2Pix(AdversarialModel):
                 but nobody listens.
             r1: weight (gamma) of the penalty on the discriminator's gradient at true pairs.
         """
-        options = {"loss": loss, "l1_weight": l1_weight, "game_weight": game_weight, "r1": r1}
+        weights = {"l1_weight": l1_weight, "game_weight": game_weight}
+        if sum(checks.number(name, weight, low=0) for name, weight in weights.items()) == 0:
+            raise ValueError("l1_weight and game_weight are both 0: the generator would have nothing to learn.")
+        options = {"loss": loss, **weights, "r1": r1}
         super().compile(g_optimizer, d_optimizer=d_optimizer, g_optimizer=g_optimizer, **options)
 
     def players(self):
@@ -124,6 +127,8 @@ class Pix2Pix(AdversarialModel):
         """Raise ValueError unless the two networks fit together."""
         check_network(self.generator, "generator")
         check_network(self.discriminator, "discriminator")
+        if len(self.generator.inputs) != 1:
+            raise ValueError(f"the generator must take one input, images x, not {len(self.generator.inputs)}.")
         self.range = output_range(self.generator)
         takes = [tuple(part.shape[1:]) for part in self.discriminator.inputs]
         wanted = [self.generator.input_shape[1:], self.generator.output_shape[1:]]
