@@ -68,8 +68,8 @@ def written_beside(*paths):
 
 
 @cache
-def _arrays(path, sha256):
-    arrays = read_arrays(path, sha256)
+def _mnist_arrays(path):
+    arrays = read_arrays(path, MNIST_SHA256)
     for array in arrays.values():
         array.flags.writeable = False  # the cache hands out the same arrays to everybody
     return arrays
@@ -107,7 +107,7 @@ def mnist(digits=None, split="train", flat=False):
     if not isinstance(split, str) or split not in ("train", "test"):
         raise ValueError(f'split must be "train" or "test", not {split!r}.')
     wanted = range(10) if digits is None else _set_of_digits(digits)
-    arrays = _arrays(MNIST_FILE, MNIST_SHA256)
+    arrays = _mnist_arrays(MNIST_FILE)
     x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
     if len(wanted) < 10:
         keep = np.isin(y, wanted)
@@ -115,6 +115,11 @@ def mnist(digits=None, split="train", flat=False):
     shape = (len(x), 784) if flat else (len(x), 28, 28, 1)
     # One pass: dividing by a float32 gives float32 without a float64 copy in between.
     return np.divide(x, np.float32(255), dtype=np.float32).reshape(shape), y.astype(np.int64)
+
+
+@cache
+def _emoji_arrays(path):
+    return read_arrays(path, EMOJI_SHA256)
 
 
 def emoji(part="train"):
@@ -143,7 +148,7 @@ def emoji(part="train"):
     """
     if not isinstance(part, str) or part not in PARTS:
         raise ValueError(f'part must be "train", "validation" or "test", not {part!r}.')
-    arrays = _arrays(EMOJI_FILE, EMOJI_SHA256)
+    arrays = _emoji_arrays(EMOJI_FILE)
     keep = arrays["part"] == PARTS.index(part)
     ink, colour = (np.divide(arrays[name][keep], np.float32(255), dtype=np.float32) for name in ("ink", "colour"))
     return ink[..., None], colour, arrays["names"][keep]
