@@ -163,7 +163,13 @@ def move_what_lives(page):
     page.evaluate(CONTROLS)
     page.wait_for_timeout(300)  # pictures that lie in the page are decoded first
     for host in page.locator(".gan-live").all():
-        if host.locator(".gan-picture-box canvas").count():
+        shown = host.locator(".gan-picture-box canvas")
+        if host.locator("input[type=file]").count():  # a drawing pad: the pen's width alone changes nothing
+            before = shown.evaluate("canvas => canvas.toDataURL()")
+            host.locator("select").select_option(index=1)
+            page.wait_for_timeout(500)
+            assert shown.evaluate("canvas => canvas.toDataURL()") != before
+        elif shown.count():
             assert host.evaluate(IN_TURN) == []
 
 
