@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from latex2mathml.converter import convert
+from mistune.plugins.table import render_table_cell
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -58,6 +59,9 @@ class Renderer(IPythonRenderer):
         anchor = re.sub(r"[^a-z0-9]+", "-", re.sub("<.*?>", "", text).lower()).strip("-")
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
+    def table_cell(self, text, align=None, head=False):
+        return render_table_cell(self, text, align, head and bool(text))  # an empty corner is the header of nothing
+
 
 def formula(body, display):
     # The converter knows no \| behind \bigl, and aligns formulas by another name.
@@ -65,8 +69,7 @@ def formula(body, display):
 
 
 def text_of(source, link):
-    made = MarkdownWithMath(renderer=Renderer(link)).render(source)
-    return re.sub(r"<th[^>]*></th>", "<td></td>", made)  # the empty corner of a table is the header of nothing
+    return MarkdownWithMath(renderer=Renderer(link)).render(source)
 
 
 def code_of(source):
