@@ -53,7 +53,8 @@ function shrink(block, width, height) {
 
 window.addEventListener('load', async () => {
   await window.ganLive?.filled();
-  await new Promise(done => setTimeout(done, 400));  // pictures that lie in living pages are decoded first
+  // A picture has no size before it is decoded. (One without a source rejects: it is not there to be measured.)
+  await Promise.allSettled([...document.images].map(image => image.decode()));
   const deck = document.querySelector('.reveal');
   deck.classList.add('measuring');
   deck.querySelectorAll('.slides > section > section').forEach(paginate);
