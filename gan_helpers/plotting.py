@@ -127,17 +127,19 @@ class MovingFigure:
         palette.putpalette([*colours.ravel().tolist(), 255, 255, 255])
         return palette
 
-    def _picture(self):
+    def _picture(self, moving=True):
         self.canvas.restore_region(self.still)
-        for artist in self.moving:
+        for artist in self.moving if moving else ():
             self.figure.draw_artist(artist)
         size = tuple(map(int, self.figure.bbox.size))
         return Image.frombuffer("RGBA", size, self.canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
 
-    def png(self):
-        """The figure as the bytes of a PNG file."""
-        picture = self._picture()
-        if any(np.ndim(artist.get_array()) == 3 for artist in self.moving if isinstance(artist, AxesImage)):
+    def png(self, still=False):
+        """The figure, or only its still parts, as the bytes of a PNG file."""
+        picture = self._picture(not still)
+        if not still and any(
+            np.ndim(artist.get_array()) == 3 for artist in self.moving if isinstance(artist, AxesImage)
+        ):
             return _packed(picture)  # a photograph has colours of its own, another time others
         # With 256 colours the picture packs four times as fast, and half as large.
         return _packed(picture.quantize(palette=self.palette, dither=Image.Dither.NONE))

@@ -3,9 +3,12 @@
 Only controls that ipywidgets 7.7 and 8 share are used. The functions take arrays and callables and
 know no model. A picture travels to the browser as the bytes of one PNG file, and a front end asks
 for the next only when the last has arrived, so a slider that is dragged never lags behind.
+
+A cell that ends in a picture with controls shows it twice: as a widget, for front ends with a kernel,
+and as HTML that computes by itself, for all others (see `gan_helpers.live`). Both have the controls
+that stand here, and notebooks keep the second.
 """
 
-import base64
 import functools
 import html
 import json
@@ -23,7 +26,7 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from tqdm import tqdm
 
-from gan_helpers import checks, plotting
+from gan_helpers import checks, live, plotting
 
 # A front end may send the messages of widgets on two threads. Whoever draws reads the controls and sets the picture
 # while holding this one lock, so the last picture is that of the last values, whatever figures and networks are shared.
@@ -116,14 +119,9 @@ class TrainingView(keras.callbacks.Callback):
         if self.sample is None:
             return ""
         try:
-            return _image_tag(plotting.png(self.sample(), self.columns, scale=2), "samples from fixed noise")
+            return live.still(plotting.png(self.sample(), self.columns, scale=2), "samples from fixed noise", "")
         except Exception as error:  # training goes on without the picture
             return alert(f"The samples cannot be shown: {error}")
-
-
-def _image_tag(picture, alt, style=""):
-    data = base64.b64encode(picture).decode()
-    return f"<img style='{style}' alt='{html.escape(alt)}' src='data:image/png;base64,{data}'>"
 
 
 def alert(text):
@@ -185,16 +183,20 @@ class Panel(ipywidgets.HBox):
         draw: callable without arguments that returns the bytes of a PNG file.
         controls: ipywidgets, in their order.
         alt: what the picture shows, in words, for those who do not see it.
+        travel: callable that returns what `live.page` needs to show the same without a kernel, a dict and a
+            network or None, or raises `live.Unsupported`.
     """
 
-    def __init__(self, draw, controls, alt="a picture that follows the controls"):
-        self.draw = draw
+    _ipython_display_ = None  # of ipywidgets 7, which would come before `_repr_mimebundle_`
+
+    def __init__(self, draw, controls, alt, travel):
+        self.draw, self.controls, self.alt, self.travel = draw, list(controls), alt, travel
         # Without these a box stretches the picture to the width of the page, and pixels blur.
         layout = {"width": "max-content", "align_self": "flex-start"}
         nothing = plotting.png(np.ones((1, 1, 1)), scale=1)  # a browser shows a torn picture for none
         self.picture = ipywidgets.Image(value=nothing, format="png", layout=layout)
         self.problem = ipywidgets.HTML()
-        left = ipywidgets.VBox([*controls, self.problem], layout={"width": "450px"})
+        left = ipywidgets.VBox([*self.controls, self.problem], layout={"width": "450px"})
         # An Image has no alternative text of its own.
         images = "this.closest('.gan-panel').querySelectorAll('img.widget-image')"
         named = page_script(f"{images}.forEach(image => {{ image.alt = {json.dumps(alt)}; }})")
@@ -216,6 +218,20 @@ class Panel(ipywidgets.HBox):
     def say(self, text):
         """Show a sentence under the controls."""
         self.problem.value = alert(text)
+
+    def page(self):
+        """HTML that shows the same without a kernel, or a still picture and why it cannot."""
+        picture = bytes(self.picture.value)
+        try:
+            return live.page(*self.travel(), picture, self.alt)
+        except live.Unsupported as error:
+            said = f"The controls of this picture need a kernel, since {error}."
+            return f"{live.still(picture, self.alt)}<p>{html.escape(said)}</p>"
+
+    def _repr_mimebundle_(self, **kwargs):
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        page = {"text/plain": self.alt, "text/html": self.page()}
+        return {"application/vnd.jupyter.widget-view+json": view, **page}
 
 
 def live_picture(draw, **controls):
@@ -243,6 +259,7 @@ def live_picture(draw, **controls):
         lambda: draw(**{name: c.value for name, c in controls.items()}),
         controls.values(),
         alt=f"a picture that follows {', '.join(control.description for control in controls.values())}",
+        travel=one_at_a_time(lambda: live.recorded(draw, controls)),
     )
     for control in controls.values():
         control.observe(panel.redraw, names="value")
@@ -293,7 +310,25 @@ def plane_picture(decode, codes, labels=None, reach=2.5, start=(1.4, 0.0)):
         shown.set_data(image(code_1, code_2))
         return moving.png()
 
-    return live_picture(draw, code_1=(-reach, reach, start[0]), code_2=(-reach, reach, start[1]))
+    def travel():
+        height = figure.bbox.height
+        origin, one = plane.transData.transform([[0, 0], [1, 1]])
+        box = shown.get_window_extent()
+        spec = {
+            "kind": "plane",
+            "controls": [live.control(control) for control in panel.controls],
+            "still": live.picture(moving.png(still=True)),
+            "size": [int(figure.bbox.width), int(height)],
+            "image": [box.x0, height - box.y1, box.width, box.height],
+            "origin": [origin[0], height - origin[1]],
+            "unit": [one[0] - origin[0], origin[1] - one[1]],
+            "radius": point.get_markersize() * figure.dpi / 144,
+        }
+        return spec, live.network(lambda codes: decode(codes), codes=((1, 2), "float32"))
+
+    panel = live_picture(draw, code_1=(-reach, reach, start[0]), code_2=(-reach, reach, start[1]))
+    panel.travel = travel
+    return panel
 
 
 def arc(start, end, t):
@@ -350,6 +385,9 @@ def strongest_directions(generate, latent_dim, n, seed=0, codes=16, step=0.1):
     return directions[:, ::-1].T[:n].astype(np.float32), effect[::-1][:n] / max(effect.sum(), 1e-12)
 
 
+RENEW, RESET = "new noise", "reset sliders"
+
+
 class LatentExplorer(Panel):
     """Sliders on the latent code of a generator: `LatentExplorer(gan)`.
 
@@ -388,7 +426,8 @@ class LatentExplorer(Panel):
         self.given = None if start is None else checks.codes(start, self.latent_dim, "start")
         self.row = checks.count("row", row if start is None else len(self.given))
         self.scale = (8 if self.row == 1 else 4) if scale is None else checks.count("scale", scale)
-        self.rng = np.random.default_rng(checks.seed(seed) % 2**32)
+        self.seed = checks.seed(seed) % 2**32
+        self.rng = np.random.default_rng(self.seed)
         self.path, self._pictures = [], []
 
         self.selectors = {}
@@ -399,8 +438,8 @@ class LatentExplorer(Panel):
         code = {"min": -1.0, "max": 1.0, "step": 0.02}
         self.code_sliders = [ipywidgets.FloatSlider(description=f"code {i + 1}", **code) for i in range(codes)]
         self.directions, texts = self._named_directions(directions, raw)
-        # Along a direction of length 1 codes have deviation 1: six to either side pass through all that is typical.
-        reach = {"min": -6.0, "max": 6.0, "step": 0.1}
+        # Along a direction of length 1 codes have deviation 1: the prior goes three to either side, but once in 370.
+        reach = {"min": -3.0, "max": 3.0, "step": 0.1}
         self.shifts = [ipywidgets.FloatSlider(description=text, **reach) for text in texts]
         self.walk = ipywidgets.FloatSlider(min=0, max=1, step=0.01, description="walk to another")
         self.record = ipywidgets.Checkbox(description="record the path", indent=False)
@@ -408,14 +447,11 @@ class LatentExplorer(Panel):
         for control in (*self.selectors.values(), *sliders):
             styled(control).observe(self._moved, names="value")
         self.record.observe(self._recording, names="value")
-        buttons = [
-            labelled_button("new noise", self.new_noise),
-            labelled_button("reset sliders", self.reset),
-            self.record,
-        ]
+        self.sliders = sliders
+        buttons = [labelled_button(RENEW, self.new_noise), labelled_button(RESET, self.reset), self.record]
         self.path_picture = ipywidgets.Image(format="png", layout={"width": "max-content", "display": "none"})
         controls = [*self.selectors.values(), *sliders, ipywidgets.HBox(buttons), self.path_picture]
-        super().__init__(self._draw, controls, alt="images that the generator makes of the codes chosen")
+        super().__init__(self._draw, controls, "images that the generator makes of the codes chosen", self._travel)
         self.new_noise()
 
     @staticmethod
@@ -448,6 +484,27 @@ class LatentExplorer(Panel):
 
     def _generate(self, z, conditions):
         return self.model(z=z, **conditions) if conditions else self.model(z)
+
+    def _travel(self):
+        # For one picture, whatever the row: explorers of one network share it.
+        inputs = {"z": ((1, self.latent_dim), "float32")}
+        inputs |= {name: (np.shape(value), value.dtype) for name, value in self._conditions(1).items()}
+        network = live.network(lambda z, **conditions: self._generate(z, conditions), **inputs)
+        spec = {
+            "kind": "explorer",
+            "controls": [live.control(control) for control in (*self.selectors.values(), *self.sliders)],
+            "menus": list(self.selectors),
+            "codes": len(self.code_sliders),
+            "row": self.row,
+            "dim": self.latent_dim,
+            "scale": self.scale,
+            "path": self.PATH,
+            "given": self.given is not None,
+            "seed": self.seed,
+            **{name: live.text_of(np.float32(getattr(self, name))) for name in ("directions", "start", "end")},
+            **{"record": self.record.description, "renew": RENEW, "reset": RESET},
+        }
+        return spec, network
 
     @property
     def z(self):
@@ -533,7 +590,7 @@ def player(frames, captions, title="frames", start=None, milliseconds=150):
     )
     figures = "".join(
         f"<figure style='margin:0' {'' if i == start else 'hidden'}>"
-        f"{_image_tag(frame, caption, 'max-width:100%')}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"{live.still(frame, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>"
         for i, (frame, caption) in enumerate(zip(frames, captions, strict=True))
     )
     return HTML(

@@ -4,8 +4,10 @@ import re
 import time
 from statistics import median
 
+import nbformat
 import pytest
 
+from gan_helpers import pretrained, widgets
 from tests import lab as labs
 from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, settle, wait_for_change
 
@@ -60,6 +62,28 @@ def test_explorer_follows_keyboard_and_pointer(open_page):
     by_keyboard(output.locator(SLIDER).first)
     wait_for_change(output, before, "the path")
     assert output.locator("img.widget-image").nth(0).is_visible()
+
+
+def test_a_committed_notebook_lives_before_it_is_run(open_page, folder):
+    """Its slider moves by the arrow keys, which JupyterLab would take; where it is not trusted, a picture stands."""
+    explorer = widgets.LatentExplorer(pretrained.load("05_gan_mnist")["generator"], directions=0)
+    labs.write(folder, "committed", "explorer")
+    notebook = nbformat.read(folder / "committed.ipynb", as_version=4)
+    data = {"text/html": explorer._repr_mimebundle_()["text/html"]}
+    notebook.cells[0].outputs = [nbformat.v4.new_output("display_data", data)]
+    nbformat.write(notebook, folder / "committed.ipynb")
+    page = open_page("committed")
+    assert page.locator(".gan-live canvas").count() == 0 and page.locator(".gan-live img").is_visible()
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:trust'); }")
+    page.get_by_role("button", name="Trust").click()
+    page.wait_for_timeout(1000)
+    page.evaluate("() => { jupyterapp.commands.execute('docmanager:reload'); }")
+    page.wait_for_timeout(2000)  # what stood there before is drawn anew
+    slider = page.locator(".gan-live").get_by_role("slider", name="walk to another")
+    slider.press("ArrowRight")
+    slider.press("End")
+    slider.press("ArrowLeft")
+    assert slider.evaluate("slider => slider.value") == "0.99"
 
 
 def test_running_again_leaves_one_copy_and_a_restart_works(open_page):

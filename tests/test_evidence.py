@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gan_helpers import evidence
-from tools import experiments, notebooks
+from tools import experiments, notebooks, statements
 
 EXPERIMENTS = experiments.experiments()
 
@@ -155,7 +155,7 @@ def measure(variant, seed):
 
 
 def text(source, *wanted):
-    return ast.unparse(experiments.what_it_needs(source, *wanted))
+    return ast.unparse(statements.needed(source, *wanted))
 
 
 def test_only_what_the_experiment_depends_on_is_its_text():
@@ -167,7 +167,9 @@ def test_only_what_the_experiment_depends_on_is_its_text():
 
 def test_an_experiment_that_depends_on_the_notebooks_seed_is_refused():
     with pytest.raises(ValueError, match="takes its seed as an argument"):
-        text("SEED = 0\nx = SEED + 1\ndef f(variant, seed):\n    return x", "f")
+        source = "SEED = 0\nx = SEED + 1\ndef f(variant, seed):\n    return x"
+        cell = nbformat.v4.new_code_cell(source, metadata={"experiment": {"variants": "[0]", "seeds": 1}})
+        experiments.Experiment(notebooks.NOTEBOOKS / "99_try.ipynb", [cell], "f")
 
 
 def test_what_a_loop_fills_is_refused():
@@ -222,7 +224,8 @@ def test_an_interrupt_loses_no_row(project, tmp_path):
         "    return {", "    assert not __import__('os').path.exists('stop') or seed == 0\n    return {"
     )
     (tmp_path / "stop").touch()
-    assert project(broken, "record").returncode != 0
+    done = project(broken, "record")
+    assert done.returncode != 0 and "99_measure, double, seed 1: AssertionError" in done.stderr
     assert {row["seed"] for row in json.loads(path.read_text())["rows"]} == {0}
     assert "seeds are missing for plain, double" in project(broken, "list").stdout
     (tmp_path / "stop").unlink()

@@ -53,8 +53,13 @@ def test_commands_of_the_readme_install_the_helpers_of_this_folder(command):
 
 def copy_of_the_project(folder):
     """Of what carries the address and the version."""
-    files = ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "gan_helpers/__init__.py", "tools/notebooks.py")
-    for file in (*files, *[path.relative_to(ROOT) for path in all_notebooks()]):
+    files = ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "gan_helpers/__init__.py")
+    for file in (
+        *files,
+        "tools/notebooks.py",
+        "tools/statements.py",
+        *[path.relative_to(ROOT) for path in all_notebooks()],
+    ):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes((ROOT / file).read_bytes())
 
@@ -112,6 +117,7 @@ def test_arrows_run_one_way():
         "evaluation": ["game", "losses", "models", "pretrained", *figures],
         "losses": ["game", "metrics", "models", "pretrained", *figures],
         "plotting": ["arena", "game", "losses", "models", "pretrained", "widgets"],
+        "live/__init__": ["data", "game", "losses", "metrics", "models", "pretrained", *figures],
         "widgets": ["arena", "game", "losses", "models", "metrics", "pretrained"],
         "game": ["models", "pretrained", *figures],
         "arena": ["models", "pretrained"],

@@ -33,7 +33,7 @@ def edit(path, old, new):
 
 
 CODE = "TRAIN_NOW = True\n\n\ndef f(x):\n    return x + 1\n"
-GAN = "from gan_helpers import plotting, widgets\nfrom gan_helpers.models.gan import GAN"
+GAN = "from gan_helpers import plotting, widgets\nfrom gan_helpers.models.gan import GAN\nGAN, plotting.REAL"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,28 @@ def test_modules_that_a_training_depends_on_are_followed(place):
     assert [name for name in before if before[name] != after.get(name)] == ["losses"]
     edit(place / "requirements.txt", "numpy==", "numpy==9.")
     assert notebooks.fingerprint(notebook_of(GAN))["numpy"].startswith("9.")
+
+
+LOSSES = "from gan_helpers import losses\n{}\nlosses.hinge(1, 2)"
+
+
+def test_only_what_a_notebook_uses_of_a_module_counts(place):
+    """Through the names that its functions use themselves; all of it where the module is handed on as a whole."""
+    one, all_of_it = (notebook_of(LOSSES.format(line)) for line in ("", "print(vars(losses))"))
+    before = [notebooks.fingerprint(notebook) for notebook in (one, all_of_it)]
+    path = place / "gan_helpers" / "losses.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n\ndef another():\n    return mean(1)\n", encoding="utf-8")
+    assert notebooks.fingerprint(one) == before[0]
+    assert notebooks.fingerprint(all_of_it) != before[1]
+    edit(path, "mean = tf.reduce_mean", "mean = tf.reduce_sum")
+    assert notebooks.fingerprint(one) != before[0]
+
+
+def test_a_parameter_named_like_a_module_is_not_the_module(place):
+    code = "from gan_helpers import losses\n\n\ndef f(losses):\n    return losses\n\n\nlosses.hinge(1, 2)"
+    before = notebooks.fingerprint(notebook_of(code))
+    edit(place / "gan_helpers" / "losses.py", "def least_squares(real, fake):", "def least_squares(real, false):")
+    assert notebooks.fingerprint(notebook_of(code)) == before
 
 
 def test_where_the_helpers_are_fetched_from_is_no_change():
@@ -134,6 +156,17 @@ def test_a_run_is_recorded_with_all_that_a_notebook_carries(tmp_path, monkeypatc
     assert found.cells[0].metadata["alt"] == ["a dot", "another dot"] and found.cells[1].outputs == []
 
 
+def test_pages_stay_in_a_notebook_and_views_do_not():
+    program = f"<script>{'x = 1;' * 400}</script>"
+    output = {notebooks.VIEW: {"model_id": "0"}, "text/html": f"<div>page</div>{program}<script>go()</script>"}
+    notebook = notebook_of("explorer", "again", "view")
+    for cell, data in zip(notebook.cells, (output, output, {notebooks.VIEW: {}, "text/plain": "a view"}), strict=True):
+        cell.outputs = [nbformat.v4.new_output("display_data", dict(data))]
+    first, second, third = (cell.outputs for cell in notebooks.clean(notebook).cells)
+    assert first[0].data == {"text/html": output["text/html"]} and third == []
+    assert second[0].data == {"text/html": "<div>page</div><script>go()</script>"}, "one copy of a program serves all"
+
+
 def test_the_version_is_set_everywhere_by_one_command(tmp_path):
     copy_of_the_project(tmp_path)
     command = [sys.executable, "tools/notebooks.py", "version", "7.8.9"]
@@ -141,3 +174,35 @@ def test_the_version_is_set_everywhere_by_one_command(tmp_path):
     assert_one_version(tmp_path, "7.8.9")
     refused = subprocess.run([*command[:-1], "8"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 1 and "such as 0.2.0" in refused.stderr
+
+
+# --- claims and their wrong versions
+
+CLAIM = """x = 2
+print(f"x is {x}")
+assert x > 1, "x is small"
+assert x < 3, f"x is {x}, large"
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ([["x = 2", "x = 0"], ["x = 2", "x = 4"]], None),
+        ([["x = 2", "x = 0"]], "no wrong version trips ', large'"),
+        (
+            [["x = 2", "x = 0"], ["x = 2", "x = 2.5"], ["x = 2", "x = 4"]],
+            "this wrong version of the claim passed: x = 2.5",
+        ),
+        ([["x = 2", "x = y"]], "name 'y' is not defined"),
+        ([["x = 7", "x = 0"]], "the claim has no 'x = 7'"),
+    ],
+)
+def test_a_wrong_version_that_passes_is_found(broken, words, capsys):
+    cell, space = nbformat.v4.new_code_cell(CLAIM, metadata={"broken": broken}), {}
+    try:
+        exec(notebooks.after_wrong_versions(cell), space)
+    except Exception as error:
+        assert words and words in str(error)
+    else:
+        assert words is None and space["x"] == 2 and capsys.readouterr().out == "x is 2\n"

@@ -200,16 +200,21 @@ def test_penalties_change_the_training(penalty):
 
 
 def test_learns_a_known_distribution():
+    # One run in twenty strays by more than .2, which one depends on the processor: the middle of three counts.
     target = data.GaussianMixture([[3.0, -1.0]], sigma=0.5)
-    keras.utils.set_random_seed(0)
     hidden = {"activation": "relu"}
-    generator = keras.Sequential([keras.Input((2,)), layers.Dense(32, **hidden), layers.Dense(2)])
-    discriminator = keras.Sequential([keras.Input((2,)), layers.Dense(32, **hidden), layers.Dense(1)])
-    gan = GAN(generator, discriminator, ema=0.99)
-    gan.compile(adam(2e-3), adam(2e-3), r1=0.1)
-    gan.fit(target.sample(5000, seed=0), steps=2000)
-    made = gan.generate(5000, seed=1)
-    assert np.allclose(made.mean(axis=0), [3, -1], atol=0.2) and np.allclose(made.std(axis=0), 0.5, atol=0.2)
+    errors = []
+    for seed in range(3):
+        keras.utils.set_random_seed(seed)
+        generator = keras.Sequential([keras.Input((2,)), layers.Dense(64, **hidden), layers.Dense(2)])
+        discriminator = keras.Sequential([keras.Input((2,)), layers.Dense(64, **hidden), layers.Dense(1)])
+        gan = GAN(generator, discriminator, ema=0.99)
+        rates = (keras.optimizers.schedules.CosineDecay(2e-3, 2000) for _ in range(2))
+        gan.compile(*map(adam, rates), loss=losses.relativistic, r1=0.3, r2=0.3)
+        gan.fit(target.sample(5000, seed=0), steps=2000)
+        made = gan.generate(5000, seed=1)
+        errors.append(np.abs([made.mean(axis=0) - [3, -1], made.std(axis=0) - 0.5]).max())
+    assert np.median(errors) < 0.2
 
 
 def test_history_has_means_over_epochs():
@@ -235,7 +240,7 @@ def test_generate():
     assert np.array_equal(images, gan.generate(5, seed=1)) and not np.array_equal(images, gan.generate(5, seed=2))
     z = np.ones((2, 8))
     assert np.allclose(gan.generate(z=z), gan(z.astype("float32")), atol=1e-6)
-    assert np.array_equal(gan.generate(z=z), gan.predict(z, verbose=0))
+    assert np.allclose(gan.generate(z=z), gan.predict(z, verbose=0), atol=1e-6)  # batches of other sizes
     for wrong in (0, -1, 1.5, None):
         with pytest.raises(ValueError, match="positive whole number"):
             gan.generate(wrong)

@@ -10,6 +10,7 @@ import sys
 import ipywidgets
 import keras
 import numpy as np
+from IPython.core.formatters import DisplayFormatter
 from keras import layers
 
 from gan_helpers import arena, data, plotting, widgets
@@ -37,6 +38,8 @@ def explorer():
     explorer.record.value = True
     explorer.new_noise()
     assert len(explorer.path) == 2 and explorer.problem.value == ""
+    shown, _ = DisplayFormatter().format(explorer)  # a widget where there is a kernel, and a page elsewhere
+    assert any("widget-view" in kind for kind in shown) and "ganLive.network(" in shown["text/html"], shown
     tanh = widgets.LatentExplorer(lambda z: np.tanh(np.zeros((len(z), 4, 4, 1)) - 1), inputs={"z": 4}, directions=0)
     assert "tanh" in tanh.problem.value
 

@@ -13,7 +13,6 @@ there, so that an interrupt loses none.
 """
 
 import ast
-import dis
 import json
 import linecache
 import multiprocessing
@@ -21,7 +20,6 @@ import os
 import re
 import sys
 import time
-import types
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,7 +29,7 @@ import nbformat
 
 from gan_helpers import evidence
 from gan_helpers.data import written_beside
-from tools import notebooks
+from tools import notebooks, statements
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
 
@@ -44,10 +42,11 @@ class Experiment:
         self.notebook, self.function = path.stem, function
         self.name = f"{path.stem[:2]}_{function}"
         self.variants, self.seeds = declared["variants"], declared["seeds"]
-        names = _globals(compile(self.variants, self.name, "eval"))[1]
-        self.statements = what_it_needs(
-            "\n".join(notebooks.without_magics(cell.source) for cell in cells), function, *names
-        )
+        names = statements.names(compile(self.variants, self.name, "eval"))[1]
+        source = "\n".join(notebooks.without_magics(cell.source) for cell in cells)
+        self.statements = statements.needed(source, function, *names)
+        if "SEED" in statements.names(statements.compiled(self.statements))[1]:
+            raise ValueError(f"{function} depends on SEED: an experiment takes its seed as an argument.")
 
     @property
     def hash(self):
@@ -72,64 +71,6 @@ def experiments():
                 experiment = Experiment(path, cells[: i + 1], re.findall(r"^def (\w+)", cell.source, re.M)[-1])
                 found[experiment.name] = experiment
     return found
-
-
-# --- the text of an experiment
-
-
-def what_it_needs(source, *wanted):
-    """The top-level statements of `source` on which the names `wanted` depend, in their order.
-
-    A statement that changes what a name holds, such as `list.append`, is seen only where it assigns:
-    `recipes["mine"] = ...` is, a call is not, and one inside of a loop or a condition is refused.
-    """
-    statements = ast.parse(source).body
-    known = [_globals(compile(ast.Module([statement], []), "cell", "exec")) for statement in statements]
-    refused = []
-    for (binds, _), statement in zip(known, statements, strict=True):
-        if isinstance(statement, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
-            binds |= _filled(statement)
-        refused.append(_filled(statement) - binds)
-    kept, waiting = set(), set(wanted)
-    while waiting:
-        name = waiting.pop()
-        for i, (binds, loads) in enumerate(known):
-            if name in refused[i]:
-                raise ValueError(f"{name!r} is filled in a loop or a condition: fill it in a statement of its own.")
-            if name in binds and i not in kept:
-                kept.add(i)
-                waiting |= loads
-    if "SEED" in set().union(*[known[i][1] for i in kept]):
-        raise ValueError(f"{wanted[0]} depends on SEED: an experiment takes its seed as an argument.")
-    return [statements[i] for i in sorted(kept)]
-
-
-def _filled(statement):
-    """Names of which a statement assigns members when it is run, however deep inside."""
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-        return set()
-    names = set()
-    for node in ast.walk(statement):
-        if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
-            while isinstance(node, (ast.Subscript, ast.Attribute)):
-                node = node.value
-            names |= {node.id} if isinstance(node, ast.Name) else set()
-    return names
-
-
-def _globals(code):
-    """(names that a piece of code binds at top level, names that it looks up there, inside of functions as well)."""
-    binds, loads = set(), set()
-    for step in dis.get_instructions(code):
-        if step.opname in ("STORE_NAME", "STORE_GLOBAL"):
-            binds.add(step.argval)
-        elif step.opname in ("LOAD_NAME", "LOAD_GLOBAL"):
-            loads.add(step.argval)
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            more_binds, more_loads = _globals(inner)
-            loads |= more_loads | more_binds
-    return binds, loads
 
 
 # --- the record
@@ -177,11 +118,18 @@ def record(name=None, seeds=None):
         # "spawn": a process that is forked inherits a TensorFlow that it cannot use. And TensorFlow keeps every graph
         # that it has made: after some hundred rows a process would hold gigabytes.
         with multiprocessing.get_context("spawn").Pool(processes, _begin, [experiment.name], 40) as pool:
+            failed = []
             for row in pool.imap_unordered(_row, missing):
+                if "error" in row:  # the others go on
+                    failed.append(f"{experiment.name}, {row['variant']}, seed {row['seed']}: {row['error']}")
+                    continue
                 rows[row["variant"], row["seed"]] = row
                 write(experiment, rows, variants)
                 print(experiment.name, row, flush=True)
-        print(f"{experiment.name}: {len(missing)} rows in {time.monotonic() - start:.0f} s, {len(rows)} in all")
+        made = len(missing) - len(failed)
+        print(f"{experiment.name}: {made} rows in {time.monotonic() - start:.0f} s, {len(rows)} in all")
+        if failed:
+            raise SystemExit("\n".join(failed))
 
 
 def _begin(name):
@@ -190,7 +138,10 @@ def _begin(name):
 
 
 def _row(pair):
-    return row_of(function, *pair)
+    try:
+        return row_of(function, *pair)
+    except Exception as error:  # whatever stops it, a diverged training or a mistake in its text
+        return {"variant": pair[0], "seed": pair[1], "error": f"{type(error).__name__}: {error}"}
 
 
 def row_of(function, variant, seed):

@@ -23,6 +23,7 @@ and every setup cell, which fetch the helpers of the tag `vVERSION`.
 import ast
 import base64
 import hashlib
+import io
 import json
 import os
 import re
@@ -35,11 +36,18 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when this is run as a script
+
+from tools import statements
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 3600  # a training on a busy machine; a dead kernel is noticed at once
 SWITCH = "TRAIN_NOW = True"
+LARGEST = 2_990_000  # characters of a notebook
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def lessons():
@@ -70,20 +78,22 @@ def repository_address():
     return project()["urls"]["Repository"]
 
 
-def execute(notebook, manager=None, allow_errors=False):
+def execute(notebook, manager=None, allow_errors=False, timeout=CELL_SECONDS, **options):
     """Run `notebook` in place, with notebooks/ as its folder, in the kernel of `manager` or this one. Returns seconds.
 
-    Raises CellExecutionError where a cell fails, unless errors are allowed.
+    A cell may take `timeout` seconds; `options` are more of NotebookClient's. Raises CellExecutionError where a cell
+    fails, unless errors are allowed.
     """
     client = NotebookClient(
         notebook,
         km=manager,
-        timeout=CELL_SECONDS,
+        timeout=timeout,
         kernel_name="python3",
         allow_errors=allow_errors,
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
+        **options,
     )
     start = time.monotonic()
     # As readers see it: with figures in the notebook, whatever the tests ask of matplotlib.
@@ -94,6 +104,9 @@ def execute(notebook, manager=None, allow_errors=False):
 
 def clean(notebook):
     """Drop what should not be committed: widget state and views, warnings, the kernel's version.
+
+    A picture with controls stays as the page that needs no kernel; programs and networks that several pages share
+    stay in the first, and pictures in pages are packed tightly.
 
     A cell's alternative text, or texts, one for each of its figures, goes to the figures as well.
     """
@@ -111,19 +124,52 @@ def clean(notebook):
             **kept,
         }
     )
+    seen = set()
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):  # what the widget is where there is no kernel
+                    output.data.pop(VIEW, None)
+                    page = re.sub(r"(?<=data:image/png;base64,)[\w+/=]+", _packed, output.data["text/html"])
+                    output.data["text/html"] = without_copies(page, seen)
             cell.outputs = [output for output in cell.outputs if not _is_front_end_only(output)]
             figures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
             texts = cell.metadata.get("alt", [])
             for figure, text in zip(figures, [texts] * len(figures) if isinstance(texts, str) else texts, strict=False):
                 figure.metadata.setdefault("image/png", {})["alt"] = text
+    stand_still(notebook)
     return notebook
 
 
+def stand_still(notebook, limit=LARGEST):
+    """Leave the pictures of living pages only, from the last page on, until the notebook is small enough."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    for output in reversed([output for output in outputs if "gan-live" in output.get("data", {}).get("text/html", "")]):
+        if len(nbformat.writes(notebook)) < limit:
+            break
+        output.data["text/html"] = re.search(r"<img [^>]*>", output.data["text/html"])[0]
+
+
+def without_copies(page, seen):
+    """HTML without the long scripts in `seen`, a set to which its own are added: one copy serves a whole page."""
+
+    def once(match):
+        copy = len(match[0]) > 1000 and match[0] in seen
+        seen.add(match[0])
+        return "" if copy else match[0]
+
+    return re.sub(r"<script>.*?</script>", once, page, flags=re.S)
+
+
+def _packed(match):
+    """A PNG file in base64, the same pixels in fewer bytes."""
+    picture, file = Image.open(io.BytesIO(base64.b64decode(match[0]))), io.BytesIO()
+    picture.save(file, "PNG", compress_level=9)
+    return min(match[0], base64.b64encode(file.getvalue()).decode(), key=len)
+
+
 def _is_front_end_only(output):
-    is_widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-    return is_widget or output.get("name") == "stderr"
+    return VIEW in output.get("data", {}) or output.get("name") == "stderr"
 
 
 def save_picture(notebook, name):
@@ -165,12 +211,12 @@ def trains(notebook):
 
 
 def fingerprint(notebook):
-    """What the training in a notebook depends on, as hashes: its code, modules of gan_helpers, and three pins."""
+    """What the training in a notebook depends on, as hashes: its code, what it uses of gan_helpers, and three pins."""
     cells = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     cells = without_magics(cells)
     cells = re.sub(r"git\+[^\"\s]+", "git+", cells)  # where the helpers are fetched from
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    modules = {name: hash_of(ast.parse(_source(name))) for name in sorted(_modules(cells))}
+    modules = {name: hash_of(ast.Module(body, [])) for name, body in sorted(_helpers(cells).items())}
     versions = {name: re.search(rf"^{name}==(.+)$", pins, re.M)[1] for name in ("tensorflow", "keras", "numpy")}
     return {"cells": hash_of(ast.parse(cells)), **modules, **versions}
 
@@ -179,20 +225,46 @@ def _source(module):
     return (ROOT / "gan_helpers" / f"{module}.py").read_text(encoding="utf-8")
 
 
-def _modules(source):
-    """The modules of gan_helpers that the source imports, and those that these import, without NOT_TRAINING."""
-    found, waiting = set(), [source]
+def _helpers(source):
+    """What a source needs of gan_helpers, through other modules as well: dict from module, without NOT_TRAINING, to
+    statements. A function that is added to a module is no change for those who do not call it.
+    """
+    found, wanted, waiting = {}, {}, [ast.parse(source).body]
     while waiting:
-        for node in ast.walk(ast.parse(waiting.pop())):
-            named = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
-            origin = getattr(node, "module", None)
-            for name in [f"{origin}.{name}" if origin else name for name in named] + [origin or ""]:
-                module = name.removeprefix("gan_helpers.").replace(".", "/")
-                is_module = name.startswith("gan_helpers.") and (ROOT / "gan_helpers" / f"{module}.py").is_file()
-                if is_module and module not in found | NOT_TRAINING:
-                    found.add(module)
-                    waiting.append(_source(module))
+        for module, names in _uses(waiting.pop()).items():
+            if module not in NOT_TRAINING and not names <= wanted.setdefault(module, set()):
+                wanted[module] |= names
+                source = _source(module)
+                whole = "*" in wanted[module]
+                found[module] = ast.parse(source).body if whole else statements.needed(source, *wanted[module])
+                waiting.append(found[module])
     return found
+
+
+def _uses(body):
+    """Which names of which modules of gan_helpers statements use themselves: dict from module to set; "*" is all."""
+    uses, aliases, parts = {}, {}, statements.parts_used(statements.compiled(body))
+    loaded = {name for name, _ in parts}
+    for node in ast.walk(ast.Module(body, [])):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "gan_helpers":
+            for alias in node.names:
+                origin, name = node.module.partition(".")[2].replace(".", "/"), alias.asname or alias.name
+                if _is_module(inner := f"{origin}/{alias.name}".strip("/")):
+                    aliases[name] = inner
+                elif _is_module(origin) and (name in loaded or name == "*"):
+                    uses.setdefault(origin, set()).add(alias.name)
+        elif isinstance(node, ast.Import):
+            for module in (alias.name.partition(".")[2].replace(".", "/") for alias in node.names):
+                if _is_module(module):
+                    uses.setdefault(module, set()).add("*")
+    for name, part in parts:
+        if name in aliases:
+            uses.setdefault(aliases[name], set()).add(part)
+    return uses
+
+
+def _is_module(name):
+    return (ROOT / "gan_helpers" / f"{name}.py").is_file()
 
 
 def without_magics(source):
@@ -271,12 +343,50 @@ def architectures():
         pretrained.write_arrays(name, arrays)
 
 
+def without_training(source):
+    """Code with the visible switch turned from training to loading."""
+    return re.sub(rf"^{SWITCH}", "TRAIN_NOW = False", source, flags=re.M)
+
+
 def load_instead_of_training(notebook):
     """Turn the notebook's visible switch from training to loading; False if it has none."""
     found = trains(notebook)
     for cell in notebook.cells:
-        cell.source = re.sub(rf"^{SWITCH}", "TRAIN_NOW = False", cell.source, flags=re.M)
+        cell.source = without_training(cell.source)
     return found
+
+
+WRONG_VERSIONS = """
+import contextlib as _contextlib, io as _io
+_said = ""
+for _version in {versions!r}:
+    try:
+        with _contextlib.redirect_stdout(_io.StringIO()):
+            exec(_version, globals())
+    except AssertionError as _error:
+        _said += str(_error)
+    else:
+        raise AssertionError("this wrong version of the claim passed: " + _version)
+for _message in {messages!r}:
+    assert _message in _said, f"no wrong version trips {{_message!r}}"
+"""
+
+
+def after_wrong_versions(cell):
+    """Source that first runs the wrong versions a claim carries in its metadata, and then the claim.
+
+    `broken` is a list of pairs, what stands in the claim and what stands there instead. An assertion has to turn each
+    down, and each assertion one; then the claim itself puts all variables back. Raises ValueError for a pair that
+    changes nothing.
+    """
+    for old, _ in cell.metadata["broken"]:
+        if old not in cell.source:
+            raise ValueError(f"the claim has no {old!r} that could be replaced:\n{cell.source}")
+    asserted = [node.msg for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
+    parts = [message.values if isinstance(message, ast.JoinedStr) else [message] for message in asserted]
+    messages = [max((p.value for p in some if isinstance(p, ast.Constant)), key=len) for some in parts]
+    versions = [cell.source.replace(old, new) for old, new in cell.metadata["broken"]]
+    return WRONG_VERSIONS.format(versions=versions, messages=messages) + cell.source
 
 
 def seeds(path, *numbers):
