@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +9,17 @@ from tools import environments
 
 def pytest_terminal_summary(terminalreporter):
     """The table of the three environments, if they were checked."""
-    results = {name: {} for name in environments.REQUIREMENTS}
+    results, with_pins = {name: {} for name in environments.REQUIREMENTS}, {}
     for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
         for key, value in report.user_properties:
             if key == "matrix":
                 results[value[0]].update(value[1])
+        path, _, cell = report.nodeid.partition("::")
+        if cell.startswith("Cell"):  # with the pins it is nbval that runs the notebooks; what failed comes last
+            with_pins[Path(path).stem] = "ok" if report.passed else "failed: see its cells"
     if any(results.values()):
+        elsewhere = {row for rows in results.values() for row in rows}
+        results["pins"].update({name: said for name, said in with_pins.items() if name in elsewhere})
         terminalreporter.section("environments")
         terminalreporter.write_line(environments.table(results))
 
