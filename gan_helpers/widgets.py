@@ -9,6 +9,7 @@ and as HTML that computes by itself, for all others (see `gan_helpers.live`). Bo
 that stand here, and notebooks keep the second.
 """
 
+import base64
 import functools
 import html
 import json
@@ -550,6 +551,87 @@ class LatentExplorer(Panel):
         noise, self.end = self.rng.standard_normal((2, self.row, self.latent_dim)).astype(np.float32)
         self.start = noise if self.given is None else self.given
         self.reset()
+
+
+# The canvas of a page with a kernel: what is drawn becomes the hexadecimal digits of its greys, two for each pixel.
+# JupyterLab takes keys such as the arrows to itself, unless it is told not to.
+SEND = """
+const box = this.closest('.gan-panel'), text = box.querySelector('.gan-drawing input');
+box.querySelectorAll('select, input, button').forEach(tool => tool.setAttribute('data-lm-suppress-shortcuts', 'true'));
+ganLive.pad(box, %d, greys => {
+  text.value = Array.from(greys, grey => Math.round(255 * grey).toString(16).padStart(2, '0')).join('');
+  text.dispatchEvent(new Event('input', {bubbles: true}));
+});
+"""
+
+
+class DrawingPad(Panel):
+    """A canvas to draw on, and beside it what a network makes of the drawing, at once: `DrawingPad(model.translate)`.
+
+    Pen and mouse, or for the keyboard a menu of drawings; a file of the reader's own will do as well. All that happens
+    on the canvas happens in the page; Python gets the drawing as text, through a hidden text field.
+
+    Args:
+        translate: callable from a drawing, float32 `(1, side, side, 1)`, 0 ink and 1 paper, to an image
+            `(1, h, w, 1)` or `(1, h, w, 3)` in [0, 1].
+        drawings: dict from name to a drawing `(side, side, 1)`, for the menu; the first is shown at the start.
+        side: pixels of a side of the drawings.
+        scale: screen pixels for one pixel of a drawing.
+
+    Attributes:
+        drawing: the drawing as it is now, float32 `(side, side, 1)`.
+
+    Raises:
+        ValueError: there is no drawing, or one has another shape.
+    """
+
+    def __init__(self, translate, drawings, side=32, scale=8):
+        self.side, self.scale = checks.count("side", side), checks.count("scale", scale)
+        if not drawings:
+            raise ValueError("drawings must hold at least one drawing, which is shown at the start.")
+        names = list(map(str, drawings))
+        sheets = [checks.images(np.asarray(drawing)[None], "a drawing", side, (1,)) for drawing in drawings.values()]
+        self.translate, self.drawing, size = translate, sheets[0][0], self.side * self.scale
+        options = "".join(
+            f"<option value='{base64.b64encode(plotting.png(sheet, scale=1)).decode()}'>{html.escape(name)}</option>"
+            for name, sheet in zip(names, sheets, strict=True)
+        )
+        self.canvas = ipywidgets.HTML(
+            f"<canvas width='{size}' height='{size}' tabindex='0' role='img' aria-label='a sheet to draw on' "
+            "style='border:1px solid #555; background:white; cursor:crosshair; touch-action:none'></canvas><br>"
+            f"<label>a drawing <select class='gan-drawings'>{options}</select></label> "
+            "<label>of yours <input type='file' accept='image/*' style='width:190px'></label><br>"
+            "<label>pen <input type='range' min='1' max='6' step='0.5' value='2' aria-label='width of the pen' "
+            "style='width:90px'></label> <label><input type='checkbox'> erase</label> <button>clear</button>"
+        )
+        self.sent = ipywidgets.Text(layout={"display": "none"})
+        self.sent.add_class("gan-drawing")
+        self.sent.observe(self._received, names="value")
+        super().__init__(self._draw, [self.canvas, self.sent], "the drawing, coloured", self._travel)
+        self.children = [*self.children, page_script(live.engine() + SEND % self.side)]
+        self.redraw()
+
+    def _travel(self):
+        network = live.network(
+            lambda drawing: self.translate(drawing), drawing=((1, self.side, self.side, 1), "float32")
+        )
+        size = self.side * self.scale
+        spec = {"kind": "pad", "controls": [], "tools": self.canvas.value, "side": self.side, "size": size}
+        return spec, network
+
+    def _draw(self):
+        made = plotting.as_images(self.translate(self.drawing[None]), "what translate makes")
+        return plotting.png(made, scale=max(1, round(self.side * self.scale / made.shape[1])))
+
+    def _received(self, change):
+        """The page sends the drawing as the hexadecimal digits of its greys, row by row, two for each pixel."""
+        try:
+            grey = np.frombuffer(bytes.fromhex(change["new"]), np.uint8)
+            self.drawing = grey.reshape(self.side, self.side, 1).astype(np.float32) / 255
+        except ValueError:
+            self.say(f"A drawing of {self.side}x{self.side} pixels was expected.")
+        else:
+            self.redraw()
 
 
 def player(frames, captions, title="frames", start=None, milliseconds=150):

@@ -6,6 +6,7 @@ from statistics import median
 
 import nbformat
 import pytest
+from PIL import Image
 
 from gan_helpers import pretrained, widgets
 from tests import lab as labs
@@ -26,11 +27,27 @@ generator = pretrained.load("05_gan_mnist")["generator"]
 """
 EXPLORER = "explorer = widgets.LatentExplorer(generator)\nexplorer"
 ARENA = "place = arena.Arena(make_gan, {'ring': data.ring(sigma=0.05)})\nplace"
+PAD = """
+import numpy as np
+ink, _, names = data.emoji("test")
+menu = dict(zip(names[:4], ink[:4]))
+drawing_pad = widgets.DrawingPad(lambda drawing: np.repeat(drawing, 3, axis=3), menu)
+drawing_pad
+"""
 TRAINING = """
 model = make_gan(2, 2, 64)
 model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
 model.fit(data.ring().sample(2500), steps=10**6, callbacks=[widgets.TrainingView()])
 """
+
+# The pen moves on; when has the picture changed? In seconds, within the page, as the reader sees it.
+STROKE = """([x, y]) => new Promise(done => {
+    const image = document.querySelector('.gan-panel img.widget-image'), start = performance.now();
+    const look = new MutationObserver(() => { look.disconnect(); done((performance.now() - start) / 1000); });
+    look.observe(image, {attributes: true, attributeFilter: ['src']});
+    const move = {clientX: x, clientY: y, pointerId: 1, bubbles: true};
+    document.querySelector('.gan-panel canvas').dispatchEvent(new PointerEvent('pointermove', move));
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +61,8 @@ def folder(tmp_path_factory):
     labs.write(folder, "drag", labs.SETUP, GENERATOR, EXPLORER, check)
     labs.write(folder, "arena", labs.SETUP, NETWORKS, ARENA, "print(place.rounds)")
     labs.write(folder, "two", labs.SETUP, NETWORKS, ARENA, ARENA.replace("place", "other"))
+    check = "print('as sent', bool(np.allclose(drawing_pad.drawing, menu[names[2]], atol=2 / 255)))"
+    labs.write(folder, "pad", labs.SETUP, PAD, check)
     labs.write(folder, "training", labs.SETUP, NETWORKS, TRAINING, "print('trained', int(model.step))")
     return folder
 
@@ -229,3 +248,48 @@ def test_stop_button_ends_training_and_keeps_the_model(open_page):
     labs.wait_until_run(page, 30)
     assert re.search(r"trained \d{3,}", page.locator(".jp-OutputArea").last.inner_text())
     assert page.get_by_text("What was learned is kept").count() == 1 and button.count() == 0
+
+
+def test_drawing_pad_follows_pen_menu_and_file(open_page, tmp_path):
+    page = open_page("pad")
+    labs.run_all(page)
+    output = page.locator(".gan-panel")
+    sheet = output.locator("canvas")
+    sheet.scroll_into_view_if_needed()
+    box, before = sheet.bounding_box(), settle(page, output)
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 120, steps=5)
+    wait_for_change(output, before, "the pen")
+    page.mouse.up()
+    Image.new("RGB", (60, 40), "black").save(tmp_path / "own.png")
+    before = settle(page, output)
+    output.locator("input[type=file]").set_input_files(tmp_path / "own.png")
+    wait_for_change(output, before, "a file")
+    before = settle(page, output)
+    output.get_by_role("button", name="clear").press("Enter")
+    wait_for_change(output, before, "clear")
+    before = settle(page, output)
+    output.locator("select").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    wait_for_change(output, before, "the menu")
+    settle(page, output)
+    page.locator(".jp-CodeCell").last.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("as sent True").wait_for()
+
+
+@pytest.mark.clock
+def test_drawing_pad_answers_a_stroke_in_a_tenth_of_a_second(open_page, slowness):
+    page = open_page("pad")
+    labs.run_all(page)
+    output = page.locator(".gan-panel")
+    output.locator("canvas").scroll_into_view_if_needed()
+    box = output.locator("canvas").bounding_box()
+    settle(page, output)
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    seconds = [page.evaluate(STROKE, [box["x"] + 30 + 20 * i, box["y"] + 40 + 15 * (i % 3)]) for i in range(9)]
+    page.mouse.up()
+    assert median(seconds) < 0.1 * max(1, slowness())

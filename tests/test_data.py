@@ -1,4 +1,5 @@
 import doctest
+import re
 import subprocess
 import sys
 import time
@@ -173,13 +174,6 @@ def test_second_read_comes_from_memory():
     assert time.perf_counter() - start < 0.3
 
 
-def test_uci_digits():
-    x, y = data.uci_digits()
-    assert x.shape == (1797, 28, 28, 1) and x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
-    assert (x[:, :4] == 0).all() and (x[:, :, -4:] == 0).all()  # the frame that MNIST has, too
-    assert np.bincount(y).min() > 170 and y.shape == (1797,)
-
-
 @pytest.mark.parametrize("domain", [data.neon, data.paper])
 def test_image_domains_keep_digit_and_colour(domain):
     ink, _ = data.mnist(split="test")
@@ -211,27 +205,6 @@ def test_image_domains_forgive_rounding(domain):
     ink, _ = data.mnist(split="test")
     images = domain(ink[:2], [0.0, 1.0])
     np.testing.assert_allclose(domain(ink[:2] * (1 + 1e-7), [-1e-9, 1 + 1e-7]), images, atol=1e-6)
-
-
-def test_upright_digits_have_no_slant_and_one_height():
-    ink, _ = data.mnist(split="test")
-    images = data.upright(ink[:200])
-    assert images.shape == (200, 28, 28, 1) and images.dtype == np.float32 and 0 <= images.min() <= images.max() <= 1
-    heights = []
-    for image in images[..., 0]:
-        row, column = np.nonzero(image > 0.3)
-        assert abs(np.cov(row, column)[0, 1] / row.var()) < 0.15  # of the ink before: up to 0.9
-        heights.append(row.max() - row.min() + 1)
-    assert abs(np.mean(heights) - 20) < 1
-    assert np.abs(data.upright(images) - images).mean() < 0.03  # little is left to be done
-    square = np.zeros((1, 28, 28, 1))
-    square[:, 4:24, 6:22] = 1
-    np.testing.assert_allclose(data.upright(square), square, atol=1e-6)
-    with pytest.raises(ValueError, match="image 1 has no ink"):
-        data.upright(np.concatenate([square, 0 * square]))
-    for wrong in (square * np.nan, square[0], 255 * square, square[:, :20], "digits", None):
-        with pytest.raises(ValueError, match=r"images (must|contain)"):
-            data.upright(wrong)
 
 
 @pytest.mark.parametrize(
@@ -393,3 +366,51 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path, damage):
 
 def test_examples_in_the_docstrings():
     assert doctest.testmod(data).attempted > 5 and doctest.testmod(data).failed == 0
+
+
+def test_emoji_are_pairs_and_may_be_written_into():
+    sizes = {}
+    for part in data.PARTS:
+        ink, colour, names = data.emoji(part)
+        sizes[part] = len(ink)
+        assert ink.shape == (len(ink), 32, 32, 1) and colour.shape == (len(ink), 32, 32, 3)
+        assert ink.dtype == colour.dtype == np.float32 and len(set(names)) == len(ink)
+        assert min(ink.min(), colour.min()) == 0 and max(ink.max(), colour.max()) == 1
+        edges = [ndimage.gaussian_gradient_magnitude(x.mean(axis=3), (0.01, 1, 1)) for x in (ink, colour)]
+        alike = np.corrcoef(*(x.reshape(len(x), -1) for x in edges))[: len(ink), len(ink) :]
+        assert np.mean(np.diag(alike)[:, None] >= alike) > 0.98  # of one thing, not of any two
+        ink[:] = colour[:] = 0
+    assert sizes == {"train": 1244, "validation": 150, "test": 200}
+    assert data.emoji("test")[1].max() == 1
+
+
+def stem(name):
+    """The name of an emoji without man, woman or person, directions, colours and times."""
+    name = re.sub(r"^(man|woman|person|mans|womans|mx|mrs|old|older)-|-facing-right$", "", name)
+    name = re.sub(r"(left|right|up|down)(wards)?(?=-|$)|^\w+-(oclock|thirty)$", "", name)
+    return re.sub(r"^(black|white|blue|light-blue|brown|green|grey|orange|pink|purple|red|yellow)-", "", name)
+
+
+def test_no_emoji_has_a_near_double_in_another_part():
+    parts = {part: data.emoji(part) for part in data.PARTS}
+
+    def standard(images):
+        rows = ndimage.gaussian_filter(1 - images[..., 0], (0, 1, 1)).reshape(len(images), -1)
+        rows = rows - rows.mean(axis=1, keepdims=True)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        rows = standard(parts[one][0])
+        assert max((rows @ standard(i).T).max() for i in (parts[other][0], parts[other][0][:, :, ::-1])) < 0.9001
+        assert not set(map(stem, parts[one][2])) & set(map(stem, parts[other][2]))
+
+
+@pytest.mark.parametrize("part", ["valid", None, ["test"], 0])
+def test_unknown_part_of_the_emoji_is_refused(part):
+    with pytest.raises(ValueError, match='"train", "validation" or "test"'):
+        data.emoji(part)
+
+
+def test_emoji_travel_with_their_licence():
+    text = (data.EMOJI_FILE.parents[1] / "LICENSE-EMOJI").read_text(encoding="utf-8")
+    assert "Copyright (c) Microsoft Corporation" in text and "Permission is hereby granted, free of charge" in text

@@ -217,6 +217,10 @@ def test_the_command_makes_what_is_missing_and_begins_anew_when_the_text_changes
     assert rows()[1] == ("plain", 1, 2)
 
 
+def test_a_measure_may_have_any_name(project):
+    assert "4 rows" in project(CELLS.replace("value", "error"), "record").stdout
+
+
 def test_an_interrupt_loses_no_row(project, tmp_path):
     """The first rows are there although a later one fails; the next call makes the rest."""
     path = tmp_path / "gan_helpers" / "evidence" / "99_measure.json"

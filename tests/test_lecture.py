@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tools import lecture, notebooks
 
@@ -19,6 +20,17 @@ OVERFLOWS = """() => [...document.querySelectorAll('.reveal .slides > section > 
         return box.width && (box.right - page.left > 1281 * scale || box.bottom - page.top > 721 * scale || cut);
     }).map(element => `${h}.${v}: ${element.tagName} ${element.textContent.slice(0, 40)}`);
 })"""
+
+
+def barriers(page, place=None):
+    """What axe finds wrong for readers by keyboard, by ear or of weak sight, in light colours and in dark ones."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        report = Axe().run(page, context=place).response
+        assert report["passes"], "axe has looked at nothing"
+        found += [(scheme, fault["id"], fault["nodes"][0]["html"][:200]) for fault in report["violations"]]
+    return found
 
 
 @pytest.fixture
@@ -120,6 +132,20 @@ def test_slides_are_light_or_dark(open_slides, scheme):
     assert page.evaluate(light) == (scheme != "light")
 
 
+def test_no_slide_shuts_anybody_out(open_slides):
+    page = open_slides(LESSONS[7])  # with players, menus and sliders
+    for h in range(page.evaluate("Reveal.getHorizontalSlides().length")):
+        page.evaluate(f"Reveal.slide({h})")
+        assert barriers(page, ".reveal .slides section.present") == []
+
+
+def test_barriers_are_found(open_file, tmp_path):
+    file = tmp_path / "bad.html"
+    style = "color: #aaa; background: #fff"
+    file.write_text(f"<html lang='en'><title>t</title><main><h1>A</h1><p style='{style}'>pale</p><input></main></html>")
+    assert {name for _, name, _ in barriers(open_file(file))} == {"color-contrast", "label"}
+
+
 def test_the_guide_speaks_of_every_notebook_to_the_lecturer(open_slides):
     for path in LESSONS:
         assert all(
@@ -131,15 +157,16 @@ def test_the_guide_speaks_of_every_notebook_to_the_lecturer(open_slides):
 # --- the site
 
 
-def test_pages_ask_for_nothing_and_fit_on_a_phone(open_file, tmp_path):
-    for path in LESSONS:
-        text = lecture.notebook_page(path, LESSONS)
-        assert len(re.sub(r"data:image/png;base64,[\w+/=]+", "", text)) < 3e6
-        file = tmp_path / f"{path.stem}.html"
-        file.write_text(text, encoding="utf-8")
-        page = open_file(file, viewport={"width": 390, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        assert page.locator("main h1").inner_text() and page.locator("img:not([alt])").count() == 0
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_pages_ask_for_nothing_and_fit_on_a_phone(open_file, tmp_path, path):
+    text = lecture.notebook_page(path, LESSONS)
+    assert len(re.sub(r"data:image/png;base64,[\w+/=]+", "", text)) < 3e6
+    file = tmp_path / f"{path.stem}.html"
+    file.write_text(text, encoding="utf-8")
+    page = open_file(file, viewport={"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("main h1").inner_text() and page.locator("img:not([alt])").count() == 0
+    assert barriers(page) == []
 
 
 def test_links_of_pages_lead_somewhere(tmp_path):
@@ -160,5 +187,6 @@ def test_the_index_finds_sections(open_file, tmp_path):
     page.get_by_label("Search all notebooks").fill("dirac-gan cure")
     first = page.locator("#found a").first
     assert "Dirac" in first.inner_text() and first.get_attribute("href").startswith("03_gan_theory.html#")
+    assert barriers(page) == []
     page.get_by_label("Search all notebooks").fill("zebrafish")
     assert "No section" in page.locator("#found").inner_text()

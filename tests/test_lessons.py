@@ -13,7 +13,7 @@ from tests.lab import SLIDER, by_keyboard, move_every_slider, pictures, wait_for
 from tools import notebooks
 
 LESSONS = [path.stem for path in notebooks.lessons()]
-LIVE = re.compile(r"\b(Arena|LatentExplorer|live_picture|plane_picture)\(")
+LIVE = re.compile(r"\b(Arena|DrawingPad|LatentExplorer|live_picture|plane_picture)\(")
 WIDGETS = re.compile(rf"{LIVE.pattern}|\bplayer\(")  # a player needs no kernel
 
 
@@ -163,7 +163,13 @@ def move_what_lives(page):
     page.evaluate(CONTROLS)
     page.wait_for_timeout(300)  # pictures that lie in the page are decoded first
     for host in page.locator(".gan-live").all():
-        if host.locator(".gan-picture-box canvas").count():
+        shown = host.locator(".gan-picture-box canvas")
+        if host.locator("input[type=file]").count():  # a drawing pad: the pen's width alone changes nothing
+            before = shown.evaluate("canvas => canvas.toDataURL()")
+            host.locator("select").select_option(index=1)
+            page.wait_for_timeout(500)
+            assert shown.evaluate("canvas => canvas.toDataURL()") != before
+        elif shown.count():
             assert host.evaluate(IN_TURN) == []
 
 

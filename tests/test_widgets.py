@@ -691,3 +691,55 @@ def test_plane_picture_tells_of_a_decoder_that_leaves_the_range():
     picture = panel.picture.value
     panel.children[0].children[0].value = -0.5
     assert "such as tanh makes" in panel.problem.value and panel.picture.value == picture
+
+
+def sent(pad, drawing):
+    """As the page sends it."""
+    pad.sent.value = np.rint(255 * drawing).astype(np.uint8).tobytes().hex()
+
+
+def test_drawing_pad_shows_what_is_made_of_the_drawing():
+    asked = []
+
+    def translate(drawing):
+        asked.append(drawing)
+        return np.repeat(1 - drawing, 3, axis=3)
+
+    first, other = np.zeros((8, 8, 1)), np.linspace(0, 1, 64).reshape(8, 8, 1)
+    pad = widgets.DrawingPad(translate, {"night": first, "<day>": other}, side=8, scale=2)
+    assert np.array_equal(opened(pad), np.full((16, 16, 3), 255)) and "&lt;day&gt;" in pad.canvas.value
+    sent(pad, other)
+    np.testing.assert_allclose(pad.drawing, other, atol=1 / 255)
+    assert asked[-1].shape == (1, 8, 8, 1) and asked[-1].dtype == np.float32
+    assert opened(pad)[0, 0, 0] == 255 and opened(pad)[-1, -1, 0] == 0
+    for text in ("00", "no digits", ""):
+        before = bytes(pad.picture.value)
+        pad.sent.value = text
+        assert "8x8 pixels was expected" in pad.problem.value and bytes(pad.picture.value) == before
+    sent(pad, first)
+    assert pad.problem.value == ""
+
+
+def opened(panel):
+    return np.asarray(Image.open(io.BytesIO(bytes(panel.picture.value))))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (({}, 8), "at least one drawing"),
+        (({"a": np.zeros((8, 8, 3))}, 8), "must have shape"),
+        (({"a": np.zeros((9, 9, 1))}, 8), "must have shape"),
+        (({"a": np.full((8, 8, 1), 2.0)}, 8), r"must lie in \[0, 1\]"),
+        (({"a": np.zeros((8, 8, 1))}, 0), "side must be"),
+        (({"a": np.zeros((8, 8, 1))}, 8, 0.5), "scale must be"),
+    ],
+)
+def test_drawing_pad_refuses_others(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        widgets.DrawingPad(lambda drawing: drawing, *arguments)
+
+
+def test_drawing_pad_tells_what_is_wrong_with_the_translation():
+    pad = widgets.DrawingPad(lambda drawing: drawing + 1, {"a": np.ones((8, 8, 1))}, side=8)
+    assert "could not be drawn: what translate makes must lie in [0, 1]" in pad.problem.value

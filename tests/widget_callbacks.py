@@ -60,6 +60,8 @@ def pictures():
     colours = lambda codes: np.full((1, 4, 4, 3), [0.5 + codes[0, 0] / 10, 0.0, 1.0])  # noqa: E731
     plane = widgets.plane_picture(colours, np.random.default_rng(0).standard_normal((50, 2)), np.arange(50) % 10)
     assert_moves_change(plane, plane.children[0].children[:2], -2.0)
+    pad = widgets.DrawingPad(lambda drawing: drawing, {"blank": np.ones((4, 4, 1))}, side=4)
+    assert_moves_change(pad, [pad.sent], "00" * 16)
     page = widgets.player([bytes(panel.picture.value)] * 2, ["a", "b"]).data
     assert page.count("<img") == page.count("alt='") == 2
 

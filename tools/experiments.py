@@ -120,8 +120,8 @@ def record(name=None, seeds=None):
         with multiprocessing.get_context("spawn").Pool(processes, _begin, [experiment.name], 40) as pool:
             failed = []
             for row in pool.imap_unordered(_row, missing):
-                if "error" in row:  # the others go on
-                    failed.append(f"{experiment.name}, {row['variant']}, seed {row['seed']}: {row['error']}")
+                if isinstance(row, str):  # what went wrong; the others go on
+                    failed.append(f"{experiment.name}, {row}")
                     continue
                 rows[row["variant"], row["seed"]] = row
                 write(experiment, rows, variants)
@@ -141,7 +141,7 @@ def _row(pair):
     try:
         return row_of(function, *pair)
     except Exception as error:  # whatever stops it, a diverged training or a mistake in its text
-        return {"variant": pair[0], "seed": pair[1], "error": f"{type(error).__name__}: {error}"}
+        return f"{pair[0]}, seed {pair[1]}: {type(error).__name__}: {error}"
 
 
 def row_of(function, variant, seed):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from latex2mathml.converter import convert
+from mistune.plugins.table import render_table_cell
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -58,6 +59,9 @@ class Renderer(IPythonRenderer):
         anchor = re.sub(r"[^a-z0-9]+", "-", re.sub("<.*?>", "", text).lower()).strip("-")
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
+    def table_cell(self, text, align=None, head=False):
+        return render_table_cell(self, text, align, head and bool(text))  # an empty corner is the header of nothing
+
 
 def formula(body, display):
     # The converter knows no \| behind \bigl, and aligns formulas by another name.
@@ -71,7 +75,7 @@ def text_of(source, link):
 def code_of(source):
     longest = max(map(len, source.splitlines() or [""]))
     coloured = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
-    return f'<pre class="code" style="--chars:{longest}" tabindex="0"><code>{coloured}</code></pre>\n'
+    return f'<pre class="code" style="--chars:{longest}"><code>{coloured}</code></pre>\n'
 
 
 def output_of(output, scale):
@@ -79,7 +83,7 @@ def output_of(output, scale):
     if output.output_type == "stream":
         lines = output.text.rstrip()
         longest = max(map(len, lines.splitlines() or [""]))
-        return f'<pre class="output" style="--chars:{longest}" tabindex="0">{html.escape(lines)}</pre>\n'
+        return f'<pre class="output" style="--chars:{longest}">{html.escape(lines)}</pre>\n'
     content = output.get("data", {})
     if "text/html" in content:
         return f'<div class="living">{content["text/html"]}</div>\n'

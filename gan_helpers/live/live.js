@@ -320,7 +320,8 @@
     canvas.onpointermove = stroke;
     canvas.onpointerup = canvas.onpointercancel = () => { last = null; };
     menu.onchange = () => show(`data:image/png;base64,${menu.value}`);
-    file.onchange = () => { if (file.files.length) show(URL.createObjectURL(file.files[0])); };
+    // In the script of a widget the plain name URL is that of the document.
+    file.onchange = () => { if (file.files.length) show(window.URL.createObjectURL(file.files[0])); };
     box.querySelector('button').onclick = () => { clear(); tell(); };
     menu.onchange();
   }
