@@ -121,6 +121,25 @@ def test_weights_of_codes_can_change_between_two_fits():
     assert head.get_weights()[1][1] != alone[1]
 
 
+def test_what_q_learns_from_real_images_is_the_sum_of_what_is_asked_for():
+    """Nothing in the paper; agreement counts negative, since it is to grow."""
+    x, found = tf.constant(X[:20]), {}
+    for weights in ((0.0, 0.0), (2.0, 0.0), (0.0, 3.0), (2.0, 3.0)):
+        model = make(transform=random_affine, agreement_weight=weights[0], vat_weight=weights[1])
+        model._draws = 0
+        found[weights] = float(model.clustering_loss(x))
+    assert found[0.0, 0.0] == 0 and found[0.0, 3.0] > 0
+    assert found[2.0, 0.0] + found[0.0, 3.0] == pytest.approx(found[2.0, 3.0], abs=1e-5)
+
+
+def test_the_loss_of_codes_that_are_read_without_error_is_zero():
+    """The constant of the Gaussian is left out, so that a weight does not lift the curve."""
+    model = make(categories=0, code_weight=25.0)
+    codes = tf.constant([[0.5, -0.25]])
+    model.read = lambda x: (None, codes, tf.zeros_like(codes))
+    assert float(model.negative_log_likelihood(tf.zeros((1, 28, 28, 1)), codes)) == 0
+
+
 def test_agreement_is_the_information_between_two_views():
     model = make(transform=lambda x, seed: x, agreement_weight=2.0)
     logits = {"each": 20.0 * np.eye(10), "one": np.tile(20.0 * np.eye(10)[:1], (10, 1)), "unsure": np.zeros((10, 10))}

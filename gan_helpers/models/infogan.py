@@ -66,16 +66,26 @@ class InfoGAN(GAN):
         x_moved = self.transform(x_fake, self.draw_seed()) if self.transform else x_fake
         with tf.GradientTape() as tape:
             q_loss = self.negative_log_likelihood(x_fake, c, x_moved)
-            total = q_loss
-            if self.agreement_weight or self.vat_weight:
-                one, other = (self.transform(x, self.draw_seed()) for _ in range(2))
-                total -= self.agreement_weight * self.agreement(one, other)
-                total += self.vat_weight * self.virtual_adversarial(one)
+            total = q_loss + self.clustering_loss(x)
         self.minimise(total, tape, self.q_optimizer, self.recogniser)
         return q_loss
 
+    def clustering_loss(self, x):
+        """What Q learns from real images, without samples and without labels; 0 unless asked for, as in the paper."""
+        loss = 0.0
+        if self.agreement_weight or self.vat_weight:
+            one, other = (self.transform(x, self.draw_seed()) for _ in range(2))
+        if self.agreement_weight:
+            loss -= self.agreement_weight * self.agreement(one, other)
+        if self.vat_weight:
+            loss += self.vat_weight * self.virtual_adversarial(one)
+        return loss
+
     def negative_log_likelihood(self, x, c, x_moved=None):
-        """-E log Q(c | x), weighted. H(c), which is fixed, minus this is the lower bound L_I of the information."""
+        """-E log Q(c | x), weighted. H(c), which is fixed, minus this is the lower bound L_I of the information.
+
+        For each continuous code log(2 pi)/2 is left out: it moves no weight, and only lifts the curve of the loss.
+        """
         total = 0.0
         if self.categories:
             logits, _, _ = self.read(x if x_moved is None else x_moved)
@@ -85,7 +95,7 @@ class InfoGAN(GAN):
             noise = self.instance_noise * tf.random.stateless_normal(tf.shape(x), self.draw_seed())
             _, mean, log_deviation = self.read(x + noise)
             squares = ((c[:, self.categories :] - mean) / tf.exp(log_deviation)) ** 2
-            per_code = 0.5 * squares + log_deviation + 0.5 * np.log(2 * np.pi)
+            per_code = 0.5 * squares + log_deviation
             total += tf.reduce_mean(tf.reduce_sum(self.code_weight * per_code, axis=1))
         return total
 
